@@ -1,0 +1,33 @@
+//! Flowgate takes batches of items over gRPC and sends them on to downstream
+//! targets within their rate limits: durable, fair, one outcome for each item.
+//!
+//! # Layout
+//!
+//! A batch is a log. `intake` appends items to it, a `lane` sends them and
+//! appends what became of them, `feed` reads it for whoever follows; they
+//! meet in the `store` and wake each other through `wake`. Each module may
+//! use only those below it in this list:
+//!
+
+#![warn(missing_docs)]
+
+
+/// The contract, generated from `proto/`.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::invalid_html_tags
+)]
+pub mod proto {
+    tonic::include_proto!("flowgate.v1");
+
+    /// What the details of errors are made of.
+    pub mod error_details {
+        tonic::include_proto!("google.rpc");
+    }
+
+    /// The compiled contract, for reflection.
+    pub const DESCRIPTORS: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/flowgate_descriptor.bin"));
+}
