@@ -8,9 +8,15 @@
 //! meet in the `store` and wake each other through `wake`. Each module may
 //! use only those below it in this list:
 //!
+//! - [`time`]: wall time on tokio's clock
+//! - [`core`]: decisions: no async, no clock, no I/O
+//! - [`model`]: plain data
 
 #![warn(missing_docs)]
 
+pub mod core;
+pub mod model;
+pub mod time;
 
 /// The contract, generated from `proto/`.
 #[allow(

@@ -1,0 +1,7 @@
+//! Decisions: no async, no clock, no I/O, no tonic. Time is an argument.
+
+pub mod classify;
+pub mod fair;
+pub mod lifecycle;
+pub mod rate;
+pub mod slice;
