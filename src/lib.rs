@@ -8,6 +8,7 @@
 //! meet in the `store` and wake each other through `wake`. Each module may
 //! use only those below it in this list:
 //!
+//! - [`limiter`]: admits a request, or says when
 //! - [`time`]: wall time on tokio's clock
 //! - [`core`]: decisions: no async, no clock, no I/O
 //! - [`model`]: plain data
@@ -15,6 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod core;
+pub mod limiter;
 pub mod model;
 pub mod time;
 
