@@ -5,10 +5,13 @@
 //!
 //! A batch is a log. `intake` appends items to it, a `lane` sends them and
 //! appends what became of them, `feed` reads it for whoever follows; they
-//! meet in the `store` and wake each other through `wake`. Each module may
+//! meet in the [`store`] and wake each other through [`wake`]. Each module may
 //! use only those below it in this list:
 //!
+//! - [`sweep`]: settles what is queued of a cancelled batch
+//! - [`store`]: where batches live
 //! - [`limiter`]: admits a request, or says when
+//! - [`wake`]: wake-ups within the process
 //! - [`time`]: wall time on tokio's clock
 //! - [`core`]: decisions: no async, no clock, no I/O
 //! - [`model`]: plain data
@@ -18,7 +21,10 @@
 pub mod core;
 pub mod limiter;
 pub mod model;
+pub mod store;
+pub mod sweep;
 pub mod time;
+pub mod wake;
 
 /// The contract, generated from `proto/`.
 #[allow(

@@ -1,0 +1,258 @@
+//! A batch: what it was asked for, and how far it has come.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::super::rows::Undone;
+use super::{required, unknown, unreadable};
+use crate::core::rate::{Mark, Pace};
+use crate::model::{
+    BatchSpec, Counts, Echo, FailureKind, Progress, SealedBy, TargetName, Validation,
+};
+
+/// What changes of a batch, but for its state.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::store) struct BatchBody {
+    pub sealed_by: Option<SealedBy>,
+    pub counts: Counts,
+    pub pace: Option<Pace>,
+    pub last_sequence: u64,
+    pub started_ms: Option<i64>,
+    pub finished_ms: Option<i64>,
+}
+
+/// What changes of a batch, for its row.
+pub(in crate::store) fn encode_body(body: &BatchBody) -> Bytes {
+    let message = BodyMessage {
+        sealed_by: body.sealed_by.map_or(0, |by| by as u32),
+        counts: Some(CountsMessage::from(body.counts)),
+        pace: body.pace.map(PaceMessage::from),
+        last_sequence: body.last_sequence,
+        started_ms: body.started_ms,
+        finished_ms: body.finished_ms,
+    };
+    message.encode_to_vec().into()
+}
+
+/// What changes of a batch, from its row.
+pub(in crate::store) fn decode_body(blob: Bytes) -> Result<BatchBody, Undone> {
+    let message = BodyMessage::decode(blob).map_err(unreadable)?;
+    Ok(BatchBody {
+        sealed_by: match message.sealed_by {
+            0 => None,
+            1 => Some(SealedBy::Client),
+            2 => Some(SealedBy::Cancel),
+            other => return Err(unknown("way to seal", other)),
+        },
+        counts: required(message.counts, "counts")?.try_into()?,
+        pace: message.pace.map(Pace::try_from).transpose()?,
+        last_sequence: message.last_sequence,
+        started_ms: message.started_ms,
+        finished_ms: message.finished_ms,
+    })
+}
+
+/// Progress, for an event. Times are kept in whole milliseconds.
+pub(in crate::store) fn encode_progress(progress: &Progress) -> Bytes {
+    let message = ProgressMessage {
+        counts: Some(CountsMessage::from(progress.counts)),
+        items_per_second: progress.items_per_second,
+        time_left_ms: progress
+            .time_left
+            .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+    };
+    message.encode_to_vec().into()
+}
+
+/// The progress of an event.
+pub(in crate::store) fn decode_progress(blob: Bytes) -> Result<Progress, Undone> {
+    let message = ProgressMessage::decode(blob).map_err(unreadable)?;
+    Ok(Progress {
+        counts: required(message.counts, "counts")?.try_into()?,
+        items_per_second: message.items_per_second,
+        time_left: message.time_left_ms.map(Duration::from_millis),
+    })
+}
+
+/// What a batch was asked for.
+pub(in crate::store) fn encode_spec(spec: &BatchSpec) -> Bytes {
+    let message = SpecMessage {
+        target: spec.target.as_str().to_owned(),
+        request_id: spec.request_id.clone(),
+        labels: spec.labels.clone(),
+        validation: match spec.validation {
+            Validation::Item => 1,
+            Validation::Batch => 2,
+        },
+        echo: match spec.echo {
+            Echo::Failed => 1,
+            Echo::None => 2,
+            Echo::All => 3,
+        },
+    };
+    message.encode_to_vec().into()
+}
+
+/// What a batch was asked for.
+pub(in crate::store) fn decode_spec(blob: Bytes) -> Result<BatchSpec, Undone> {
+    let message = SpecMessage::decode(blob).map_err(unreadable)?;
+    Ok(BatchSpec {
+        target: TargetName::new(&message.target),
+        request_id: message.request_id,
+        labels: message.labels,
+        validation: match message.validation {
+            1 => Validation::Item,
+            2 => Validation::Batch,
+            other => return Err(unknown("validation", other)),
+        },
+        echo: match message.echo {
+            1 => Echo::Failed,
+            2 => Echo::None,
+            3 => Echo::All,
+            other => return Err(unknown("echo", other)),
+        },
+    })
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ProgressMessage {
+    #[prost(message, optional, tag = "1")]
+    counts: Option<CountsMessage>,
+    #[prost(double, tag = "2")]
+    items_per_second: f64,
+    #[prost(uint64, optional, tag = "3")]
+    time_left_ms: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CountsMessage {
+    #[prost(uint32, tag = "1")]
+    total: u32,
+    #[prost(uint32, tag = "2")]
+    succeeded: u32,
+    /// By place of the kind.
+    #[prost(uint32, repeated, tag = "3")]
+    failed: Vec<u32>,
+    #[prost(uint32, tag = "4")]
+    in_flight: u32,
+    #[prost(uint32, tag = "5")]
+    chunks_finished: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SpecMessage {
+    #[prost(string, tag = "1")]
+    target: String,
+    #[prost(string, optional, tag = "2")]
+    request_id: Option<String>,
+    #[prost(btree_map = "string, string", tag = "3")]
+    labels: BTreeMap<String, String>,
+    #[prost(uint32, tag = "4")]
+    validation: u32,
+    #[prost(uint32, tag = "5")]
+    echo: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct BodyMessage {
+    /// 0 while it is open.
+    #[prost(uint32, tag = "1")]
+    sealed_by: u32,
+    #[prost(message, optional, tag = "2")]
+    counts: Option<CountsMessage>,
+    #[prost(message, optional, tag = "3")]
+    pace: Option<PaceMessage>,
+    #[prost(uint64, tag = "4")]
+    last_sequence: u64,
+    #[prost(int64, optional, tag = "5")]
+    started_ms: Option<i64>,
+    #[prost(int64, optional, tag = "6")]
+    finished_ms: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PaceMessage {
+    #[prost(message, optional, tag = "1")]
+    older: Option<MarkMessage>,
+    #[prost(message, optional, tag = "2")]
+    newer: Option<MarkMessage>,
+    #[prost(message, optional, tag = "3")]
+    latest: Option<MarkMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct MarkMessage {
+    #[prost(int64, tag = "1")]
+    at_ms: i64,
+    #[prost(uint64, tag = "2")]
+    outcomes: u64,
+}
+
+impl From<Counts> for CountsMessage {
+    fn from(counts: Counts) -> Self {
+        CountsMessage {
+            total: counts.total,
+            succeeded: counts.succeeded,
+            failed: counts.failed.to_vec(),
+            in_flight: counts.in_flight,
+            chunks_finished: counts.chunks_finished,
+        }
+    }
+}
+
+impl TryFrom<CountsMessage> for Counts {
+    type Error = Undone;
+
+    fn try_from(message: CountsMessage) -> Result<Self, Undone> {
+        // Fewer where a kind of failure was added since.
+        let mut failed = [0; FailureKind::ALL.len()];
+        failed
+            .get_mut(..message.failed.len())
+            .ok_or_else(|| Undone::Broken("counts of unknown kinds of failure".to_owned()))?
+            .copy_from_slice(&message.failed);
+        Ok(Counts {
+            total: message.total,
+            succeeded: message.succeeded,
+            failed,
+            in_flight: message.in_flight,
+            chunks_finished: message.chunks_finished,
+        })
+    }
+}
+
+impl From<Pace> for PaceMessage {
+    fn from(pace: Pace) -> Self {
+        let mark = |mark: Mark| {
+            Some(MarkMessage {
+                at_ms: mark.at_ms,
+                outcomes: mark.outcomes,
+            })
+        };
+        PaceMessage {
+            older: mark(pace.older),
+            newer: mark(pace.newer),
+            latest: mark(pace.latest),
+        }
+    }
+}
+
+impl TryFrom<PaceMessage> for Pace {
+    type Error = Undone;
+
+    fn try_from(message: PaceMessage) -> Result<Self, Undone> {
+        let mark = |mark: Option<MarkMessage>| {
+            required(mark, "mark").map(|mark| Mark {
+                at_ms: mark.at_ms,
+                outcomes: mark.outcomes,
+            })
+        };
+        Ok(Pace {
+            older: mark(message.older)?,
+            newer: mark(message.newer)?,
+            latest: mark(message.latest)?,
+        })
+    }
+}

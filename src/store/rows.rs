@@ -1,0 +1,187 @@
+//! Rows, and access to them: all that the verbs need of an embedded database.
+//! Synchronous: whoever calls a verb has the rows to itself until it returns,
+//! and commits what it wrote, or none of it.
+
+use bytes::Bytes;
+
+use super::bits::Bits;
+use super::codec;
+use super::{ListQuery, StoreError};
+use crate::core::lifecycle::ChunkState;
+use crate::core::rate::Pace;
+use crate::model::{Batch, BatchId, BatchNo, ChunkNo, Event, EventKind, TargetName, TenantId};
+
+/// What a verb comes to.
+pub(super) type Done<T> = Result<T, Undone>;
+
+/// Why a verb was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// The caller's mistake, found before anything was written.
+    Mistake(String),
+    /// Rows could not be read or written; what was written must not stay.
+    Broken(String),
+}
+
+impl From<Undone> for StoreError {
+    fn from(undone: Undone) -> Self {
+        let (Undone::Mistake(message) | Undone::Broken(message)) = undone;
+        StoreError::Failed(message)
+    }
+}
+
+/// A batch, as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct BatchRow {
+    /// As its readers see it; the progress follows from the rest.
+    pub batch: Batch,
+    /// How fast it goes; `None` until its first chunk is leased.
+    pub pace: Option<Pace>,
+}
+
+/// A chunk, as it is kept: what changes of it. Its items are kept apart,
+/// because they never do.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ChunkRow {
+    /// Its number; what it is on insertion is ignored.
+    pub no: ChunkNo,
+    /// Whose.
+    pub tenant: TenantId,
+    /// The batch.
+    pub batch: BatchNo,
+    /// The index of its first item; `None` for a chunk of items that are sent
+    /// again, which need not be consecutive.
+    pub first: Option<u32>,
+    /// Its items.
+    pub count: u32,
+    /// Where it is in its life.
+    pub state: ChunkState,
+    /// How often it was leased.
+    pub epoch: u32,
+    /// How often its items have been sent.
+    pub attempt: u32,
+    /// When the first of them was first leased; `None` before.
+    pub since_ms: Option<i64>,
+    /// When it is due; 0 for at once.
+    pub due_ms: i64,
+    /// The items that have an outcome, or have moved to another chunk.
+    pub done: Bits,
+    /// The items that were sent once without an answer.
+    pub unanswered: Bits,
+}
+
+impl ChunkRow {
+    /// How many of its items have neither an outcome nor moved.
+    pub fn left(&self) -> u32 {
+        self.count - self.done.count()
+    }
+
+    /// Whether the item with this index came in it.
+    pub fn holds(&self, index: u32) -> bool {
+        let past = |first: u32| index.checked_sub(first);
+        let position = self.first.and_then(past);
+        position.is_some_and(|position| position < self.count)
+    }
+}
+
+/// An event, as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct EventRow {
+    /// Its place in the batch's log.
+    pub sequence: u64,
+    /// When it was recorded.
+    pub at_ms: i64,
+    /// What sort of thing happened.
+    pub kind: RowKind,
+    /// Results or progress, encoded; nothing where it is finished.
+    pub body: Bytes,
+}
+
+/// The sorts of events. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum RowKind {
+    /// Items got their outcomes.
+    Results = 1,
+    /// A chunk was finished.
+    Progress = 2,
+    /// The batch is finished.
+    Finished = 3,
+}
+
+impl EventRow {
+    /// What its readers see.
+    pub fn decode(self) -> Done<Event> {
+        let kind = match self.kind {
+            RowKind::Results => EventKind::Results(codec::decode_results(self.body)?),
+            RowKind::Progress => EventKind::Progress(codec::decode_progress(self.body)?),
+            RowKind::Finished => EventKind::Finished,
+        };
+        Ok(Event {
+            sequence: self.sequence,
+            at_ms: self.at_ms,
+            kind,
+        })
+    }
+}
+
+/// Access to the rows.
+pub(super) trait Rows {
+    /// A batch.
+    fn batch(&mut self, no: BatchNo) -> Done<Option<BatchRow>>;
+
+    /// The tenant's batch with this id.
+    fn batch_by_id(&mut self, tenant: &TenantId, id: BatchId) -> Done<Option<BatchNo>>;
+
+    /// The tenant's batch with this `request_id`.
+    fn batch_by_request(&mut self, tenant: &TenantId, request_id: &str) -> Done<Option<BatchNo>>;
+
+    /// Adds a batch; its number on the way in is ignored.
+    fn insert_batch(&mut self, row: &BatchRow) -> Done<BatchNo>;
+
+    /// Changes a batch: its state, progress and times, not what was asked for.
+    fn update_batch(&mut self, row: BatchRow) -> Done<()>;
+
+    /// Up to `max` of the batches that a query asks for, the newest first,
+    /// older than `before`. Labels are left to the caller.
+    fn page(
+        &mut self,
+        query: &ListQuery,
+        before: Option<BatchNo>,
+        max: usize,
+    ) -> Done<Vec<BatchRow>>;
+
+    /// The batches that have queued items for a target, in order of arrival,
+    /// each with their number.
+    fn waiting(&mut self, target: &TargetName) -> Done<Vec<(TenantId, BatchNo, u32)>>;
+
+    /// A chunk.
+    fn chunk(&mut self, no: ChunkNo) -> Done<Option<ChunkRow>>;
+
+    /// A chunk's items, encoded.
+    fn chunk_items(&mut self, no: ChunkNo) -> Done<Bytes>;
+
+    /// Adds a chunk with its items, encoded.
+    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<ChunkNo>;
+
+    /// Changes a chunk: all but its number, its batch and its items.
+    fn update_chunk(&mut self, row: ChunkRow) -> Done<()>;
+
+    /// Of the batch's queued chunks that are due no earlier than `due_ms`, the
+    /// first that is due, and of several the first that was added.
+    fn queued(&mut self, batch: &Batch, due_ms: i64) -> Done<Option<ChunkRow>>;
+
+    /// Up to `max` leased chunks; of one batch, in the order of their numbers.
+    fn leased(&mut self, max: usize) -> Done<Vec<ChunkRow>>;
+
+    /// The chunk that the item with this index came in, if it is not past the
+    /// end.
+    fn original(&mut self, batch: BatchNo, index: u32) -> Done<Option<ChunkRow>>;
+
+    /// Adds an event to a batch's log.
+    fn insert_event(&mut self, batch: &Batch, row: EventRow) -> Done<()>;
+
+    /// Events of a batch after a sequence, in order: the first, then as many as
+    /// fit `max_bytes` with it.
+    fn events(&mut self, batch: BatchNo, after: u64, max_bytes: usize) -> Done<Vec<EventRow>>;
+}

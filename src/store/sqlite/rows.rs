@@ -1,0 +1,368 @@
+//! The rows in SQLite, over one connection.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+
+use super::super::ListQuery;
+use super::super::codec;
+use super::super::rows::{BatchRow, ChunkRow, Done, EventRow, Rows, Undone};
+use super::columns::{
+    BATCH, CHUNK, EVENT, encode_body, read_batch, read_chunk, read_event, stored,
+};
+use crate::model::{Batch, BatchId, BatchNo, ChunkNo, TargetName, TenantId};
+
+/// Batches that are kept decoded between transactions, a few hundred bytes
+/// each; more than are usually under way.
+const CACHED_BATCHES: usize = 1_024;
+
+/// The rows of a database, for a transaction at a time.
+///
+/// A batch's row is needed by every verb and changed by most, so it is read
+/// once, and written once for each transaction. That is right because only one
+/// connection writes; one that only reads keeps nothing between transactions.
+pub(super) struct SqliteRows {
+    connection: Connection,
+    batches: HashMap<BatchNo, Cached>,
+    writes: bool,
+}
+
+struct Cached {
+    row: BatchRow,
+    changed: bool,
+}
+
+impl SqliteRows {
+    /// Over the one connection that writes.
+    pub fn writing(connection: Connection) -> SqliteRows {
+        // More statements than there are, so that each is prepared once.
+        connection.set_prepared_statement_cache_capacity(64);
+        SqliteRows {
+            connection,
+            batches: HashMap::new(),
+            writes: true,
+        }
+    }
+
+    /// Over a connection that only reads.
+    pub fn reading(connection: Connection) -> SqliteRows {
+        SqliteRows {
+            writes: false,
+            ..SqliteRows::writing(connection)
+        }
+    }
+
+    /// Begins a transaction. What a reader sees stays the same until it ends.
+    pub fn begin(&mut self) -> Done<()> {
+        self.run(if self.writes {
+            "BEGIN IMMEDIATE"
+        } else {
+            "BEGIN"
+        })
+    }
+
+    /// Writes what is still to be written; the next step is to commit.
+    pub fn flush(&mut self) -> Done<()> {
+        let changed = self.batches.values_mut().filter(|cached| cached.changed);
+        for cached in changed {
+            write_batch(&self.connection, &cached.row)?;
+            cached.changed = false;
+        }
+        Ok(())
+    }
+
+    /// Commits. After a failure nobody knows what is on the disk.
+    pub fn commit(&mut self) -> Result<(), rusqlite::Error> {
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.batches
+            .retain(|_, cached| !cached.row.batch.state.is_final());
+        if self.batches.len() > CACHED_BATCHES {
+            self.batches.clear();
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction and forgets what it read and wrote.
+    pub fn rollback(&mut self) -> Done<()> {
+        self.batches.clear();
+        // A failure may have ended it already.
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.run("ROLLBACK")
+    }
+
+    /// Moves what is in the log into the file, so that it is whole by itself.
+    pub fn checkpoint(&mut self) -> Done<()> {
+        let pragma = "PRAGMA wal_checkpoint(TRUNCATE)";
+        Ok(self.connection.query_row(pragma, [], |_| Ok(()))?)
+    }
+
+    #[cfg(test)]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn run(&self, sql: &str) -> Done<()> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// The first chunk that a query finds.
+    fn find_chunk(&self, sql: &str, params: impl rusqlite::Params) -> Done<Option<ChunkRow>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(read_chunk).transpose()
+    }
+
+    fn find_batch(&self, sql: &str, params: impl rusqlite::Params) -> Done<Option<BatchNo>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row(params, |row| row.get(0)).optional()?;
+        Ok(found.map(BatchNo))
+    }
+}
+
+impl Rows for SqliteRows {
+    fn batch(&mut self, no: BatchNo) -> Done<Option<BatchRow>> {
+        if let Some(cached) = self.batches.get(&no) {
+            return Ok(Some(cached.row.clone()));
+        }
+        let sql = format!("SELECT {BATCH} FROM batch WHERE no = ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([no.0])?;
+        let Some(row) = rows.next()?.map(read_batch).transpose()? else {
+            return Ok(None);
+        };
+        let cached = Cached {
+            row: row.clone(),
+            changed: false,
+        };
+        self.batches.insert(no, cached);
+        Ok(Some(row))
+    }
+
+    fn batch_by_id(&mut self, tenant: &TenantId, id: BatchId) -> Done<Option<BatchNo>> {
+        let sql = "SELECT no FROM batch WHERE tenant = ?1 AND id = ?2";
+        self.find_batch(sql, params![tenant.as_str(), id.0.as_bytes()])
+    }
+
+    fn batch_by_request(&mut self, tenant: &TenantId, request_id: &str) -> Done<Option<BatchNo>> {
+        let sql = "SELECT no FROM batch WHERE tenant = ?1 AND request_id = ?2";
+        self.find_batch(sql, params![tenant.as_str(), request_id])
+    }
+
+    fn insert_batch(&mut self, row: &BatchRow) -> Done<BatchNo> {
+        let batch = &row.batch;
+        let sql = "INSERT INTO batch
+            (tenant, id, request_id, target, created_ms, spec, state, queued, body)
+            VALUES (:tenant, :id, :request_id, :target, :created_ms, :spec, :state, :queued, :body)";
+        let no = self.connection.prepare_cached(sql)?.insert(named_params! {
+            ":tenant": batch.tenant.as_str(),
+            ":id": batch.id.0.as_bytes(),
+            ":request_id": batch.spec.request_id,
+            ":target": batch.spec.target.as_str(),
+            ":created_ms": batch.created_ms,
+            ":spec": &codec::encode_spec(&batch.spec)[..],
+            ":state": batch.state as u8,
+            ":queued": batch.progress.counts.queued(),
+            ":body": &encode_body(row)[..],
+        })?;
+        Ok(BatchNo(no))
+    }
+
+    fn update_batch(&mut self, row: BatchRow) -> Done<()> {
+        let no = row.batch.no;
+        self.batches.insert(no, Cached { row, changed: true });
+        Ok(())
+    }
+
+    fn page(
+        &mut self,
+        query: &ListQuery,
+        before: Option<BatchNo>,
+        max: usize,
+    ) -> Done<Vec<BatchRow>> {
+        // Which index serves depends on whether there is a target.
+        let target = query.target.as_ref().map(TargetName::as_str);
+        let by_target = if target.is_some() {
+            "target = :target"
+        } else {
+            ":target IS NULL"
+        };
+        let sql = format!(
+            "SELECT {BATCH} FROM batch WHERE tenant = :tenant AND {by_target} AND no < :before
+            AND (:states = 0 OR (:states >> state) & 1) ORDER BY no DESC LIMIT :max"
+        );
+        let states = query.states.iter();
+        let states = states.fold(0_i64, |set, state| set | 1 << (*state as u8));
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(named_params! {
+            ":tenant": query.tenant.as_str(),
+            ":target": target,
+            ":before": before.map_or(i64::MAX, |no| no.0),
+            ":states": states,
+            ":max": i64::try_from(max).unwrap_or(i64::MAX),
+        })?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(read_batch(row)?);
+        }
+        Ok(found)
+    }
+
+    fn waiting(&mut self, target: &TargetName) -> Done<Vec<(TenantId, BatchNo, u32)>> {
+        let sql = "SELECT tenant, no, queued FROM batch
+            WHERE target = ?1 AND queued > 0 ORDER BY no";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([target.as_str()])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let tenant = TenantId::new(row.get_ref(0)?.as_str()?);
+            found.push((tenant, BatchNo(row.get(1)?), row.get(2)?));
+        }
+        Ok(found)
+    }
+
+    fn chunk(&mut self, no: ChunkNo) -> Done<Option<ChunkRow>> {
+        let sql = format!("SELECT {CHUNK} FROM chunk WHERE no = ?1");
+        self.find_chunk(&sql, [no.0])
+    }
+
+    fn chunk_items(&mut self, no: ChunkNo) -> Done<Bytes> {
+        let sql = "SELECT items FROM chunk_items WHERE chunk = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let items: Vec<u8> = statement.query_row([no.0], |row| row.get(0))?;
+        Ok(items.into())
+    }
+
+    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<ChunkNo> {
+        let sql = "INSERT INTO chunk
+            (tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, done, unanswered)
+            VALUES (:tenant, :batch, :first, :count, :state, :epoch, :attempt, :since_ms, :due_ms,
+                :done, :unanswered)";
+        let no = self.connection.prepare_cached(sql)?.insert(named_params! {
+            ":tenant": row.tenant.as_str(),
+            ":batch": row.batch.0,
+            ":first": row.first,
+            ":count": row.count,
+            ":state": row.state as u8,
+            ":epoch": row.epoch,
+            ":attempt": row.attempt,
+            ":since_ms": row.since_ms,
+            ":due_ms": row.due_ms,
+            ":done": row.done.as_bytes(),
+            ":unanswered": row.unanswered.as_bytes(),
+        })?;
+        let sql = "INSERT INTO chunk_items (chunk, tenant, items) VALUES (?1, ?2, ?3)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute(params![no, row.tenant.as_str(), &items[..]])?;
+        Ok(ChunkNo(no))
+    }
+
+    fn update_chunk(&mut self, row: ChunkRow) -> Done<()> {
+        let sql = "UPDATE chunk SET state = :state, epoch = :epoch, attempt = :attempt,
+            since_ms = :since_ms, due_ms = :due_ms, done = :done, unanswered = :unanswered
+            WHERE no = :no";
+        let changed = self
+            .connection
+            .prepare_cached(sql)?
+            .execute(named_params! {
+                ":state": row.state as u8,
+                ":epoch": row.epoch,
+                ":attempt": row.attempt,
+                ":since_ms": row.since_ms,
+                ":due_ms": row.due_ms,
+                ":done": row.done.as_bytes(),
+                ":unanswered": row.unanswered.as_bytes(),
+                ":no": row.no.0,
+            })?;
+        one(changed, "chunk")
+    }
+
+    fn queued(&mut self, batch: &Batch, due_ms: i64) -> Done<Option<ChunkRow>> {
+        let sql = format!(
+            "SELECT {CHUNK} FROM chunk
+            WHERE tenant = ?1 AND batch = ?2 AND state = 0 AND due_ms >= ?3
+            ORDER BY due_ms, no LIMIT 1"
+        );
+        self.find_chunk(&sql, params![batch.tenant.as_str(), batch.no.0, due_ms])
+    }
+
+    fn leased(&mut self, max: usize) -> Done<Vec<ChunkRow>> {
+        let sql = format!("SELECT {CHUNK} FROM chunk WHERE state = 1 ORDER BY tenant, no LIMIT ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([i64::try_from(max).unwrap_or(i64::MAX)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(read_chunk(row)?);
+        }
+        Ok(found)
+    }
+
+    fn original(&mut self, batch: BatchNo, index: u32) -> Done<Option<ChunkRow>> {
+        let sql = format!(
+            "SELECT {CHUNK} FROM chunk
+            WHERE tenant = (SELECT tenant FROM batch WHERE no = ?1) AND batch = ?1
+            AND first IS NOT NULL AND first <= ?2 ORDER BY first DESC LIMIT 1"
+        );
+        let found = self.find_chunk(&sql, params![batch.0, index])?;
+        Ok(found.filter(|chunk| chunk.holds(index)))
+    }
+
+    fn insert_event(&mut self, batch: &Batch, row: EventRow) -> Done<()> {
+        let sql = "INSERT INTO event (tenant, batch, sequence, at_ms, kind, body)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.connection.prepare_cached(sql)?.execute(params![
+            batch.tenant.as_str(),
+            batch.no.0,
+            stored(row.sequence),
+            row.at_ms,
+            row.kind as u8,
+            &row.body[..],
+        ])?;
+        Ok(())
+    }
+
+    fn events(&mut self, batch: BatchNo, after: u64, max_bytes: usize) -> Done<Vec<EventRow>> {
+        let sql = format!(
+            "SELECT {EVENT} FROM event
+            WHERE tenant = (SELECT tenant FROM batch WHERE no = ?1) AND batch = ?1
+            AND sequence > ?2 ORDER BY sequence"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![batch.0, stored(after)])?;
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            bytes += row.get_ref(3)?.as_blob()?.len();
+            if bytes > max_bytes && !found.is_empty() {
+                break;
+            }
+            found.push(read_event(row)?);
+        }
+        Ok(found)
+    }
+}
+
+/// Writes what changes of a batch.
+fn write_batch(connection: &Connection, row: &BatchRow) -> Done<()> {
+    let sql = "UPDATE batch SET state = ?2, queued = ?3, body = ?4 WHERE no = ?1";
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        row.batch.no.0,
+        row.batch.state as u8,
+        row.batch.progress.counts.queued(),
+        &encode_body(row)[..],
+    ])?;
+    one(changed, "batch")
+}
+
+/// An update must find the row that was read before.
+fn one(changed: usize, what: &str) -> Done<()> {
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(Undone::Broken(format!(
+        "an update changed {changed} rows of a {what}"
+    )))
+}

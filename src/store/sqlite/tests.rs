@@ -1,0 +1,83 @@
+use uuid::Uuid;
+
+use super::super::rows::Undone;
+use super::super::{Into, NewBatch, NewChunk};
+use super::*;
+use crate::model::{BatchSpec, Operation};
+
+fn submission() -> Append {
+    let item = Item {
+        index: 0,
+        id: None,
+        key: None,
+        payload: None,
+        operation: Operation::Target,
+    };
+    Append {
+        into: Into::New(NewBatch {
+            tenant: TenantId::default(),
+            id: BatchId(Uuid::from_u128(1)),
+            spec: BatchSpec {
+                target: TargetName::new("guests"),
+                request_id: None,
+                labels: std::collections::BTreeMap::new(),
+                validation: crate::model::Validation::Item,
+                echo: crate::model::Echo::Failed,
+            },
+        }),
+        chunks: vec![NewChunk {
+            items: vec![item],
+            failed: Vec::new(),
+        }],
+        seal: None,
+        now_ms: 1,
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_group_did_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+    let Appended::Held(before) = store.append(submission()).await.unwrap() else {
+        panic!("not held");
+    };
+    let no = before.no;
+    let broken = move |rows: &mut SqliteRows| {
+        verbs::lease(rows, &[no], 5)?;
+        verbs::cancel(rows, no, 5)?;
+        Err::<(), _>(Undone::Broken("the disk is on fire".to_owned()))
+    };
+    let answer = store.write(0, broken).await;
+    assert!(matches!(answer, Err(StoreError::Failed(_))));
+
+    let read = store.batch(TenantId::default(), before.id).await.unwrap();
+    assert_eq!(read.as_ref(), Some(&*before));
+    // What the writer keeps of it is as it was, too.
+    let leases = store.lease(vec![no], 6).await.unwrap();
+    assert!(matches!(&leases[..], [Lease::Chunk(chunk)] if chunk.epoch == 1));
+}
+
+#[tokio::test]
+async fn more_batches_than_are_kept_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+    let Appended::Held(first) = store.append(submission()).await.unwrap() else {
+        panic!("not held");
+    };
+    let many = |rows: &mut SqliteRows| {
+        for id in 2..3_000 {
+            let mut part = submission();
+            if let Into::New(new) = &mut part.into {
+                new.id = BatchId(Uuid::from_u128(id));
+            }
+            verbs::append(rows, ReadyAppend::encode(part)?)?;
+        }
+        Ok(())
+    };
+    store.write(0, many).await.unwrap();
+    let backlog = store.backlog(TargetName::new("guests")).await.unwrap();
+    assert_eq!(backlog.items, 2_999);
+    store.cancel(first.no, 5).await.unwrap();
+    let read = store.batch(TenantId::default(), first.id).await.unwrap();
+    assert_eq!(read.unwrap().state, crate::model::BatchState::Cancelling);
+}

@@ -1,0 +1,159 @@
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use rusqlite::Connection;
+
+use super::*;
+
+/// A writer over a small database of its own, in memory; and its thread.
+fn writer() -> (Arc<Writer>, thread::JoinHandle<()>) {
+    let connection = Connection::open_in_memory().unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA foreign_keys = ON;
+            CREATE TABLE parent (no INTEGER PRIMARY KEY);
+            CREATE TABLE child (
+                parent INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED
+            );",
+        )
+        .unwrap();
+    let (writer, verbs) = Writer::new();
+    let thread = thread::spawn(move || serve(SqliteRows::writing(connection), &verbs));
+    (Arc::new(writer), thread)
+}
+
+fn sql(sql: &'static str) -> impl FnOnce(&mut SqliteRows) -> Done<()> + Send + 'static {
+    move |rows| Ok(rows.connection().execute_batch(sql)?)
+}
+
+fn parents(rows: &mut SqliteRows) -> Done<u32> {
+    let count = "SELECT count(*) FROM parent";
+    Ok(rows.connection().query_row(count, [], |row| row.get(0))?)
+}
+
+const ADD: &str = "INSERT INTO parent DEFAULT VALUES";
+
+/// Holds the writer up in a commit of its own until it is told to go on, so
+/// that what is handed over meanwhile is one group.
+struct HeldUp {
+    go_on: mpsc::Sender<()>,
+    held_up: tokio::task::JoinHandle<Result<(), StoreError>>,
+}
+
+async fn hold_up(writer: &Arc<Writer>) -> HeldUp {
+    let (go_on, told) = mpsc::channel();
+    let (running, runs) = oneshot::channel();
+    let writer = writer.clone();
+    let held_up = tokio::spawn(async move {
+        let verb = move |_: &mut SqliteRows| {
+            let _ = running.send(());
+            let _ = told.recv();
+            Ok(())
+        };
+        writer.run(0, verb).await
+    });
+    runs.await.unwrap();
+    HeldUp { go_on, held_up }
+}
+
+#[tokio::test]
+async fn a_broken_verb_takes_its_group_with_it_and_nothing_else() {
+    let (writer, _) = writer();
+    writer.run(0, sql(ADD)).await.unwrap();
+    let held = hold_up(&writer).await;
+    let group = async {
+        tokio::join!(
+            writer.run(0, sql(ADD)),
+            writer.run(0, sql("INSERT INTO nowhere DEFAULT VALUES")),
+            writer.run(0, sql(ADD)),
+            async { held.go_on.send(()).unwrap() },
+        )
+    };
+    let (first, second, third, ()) = group.await;
+    for answer in [first, second, third] {
+        assert!(matches!(answer, Err(StoreError::Failed(why)) if why.contains("nowhere")));
+    }
+    held.held_up.await.unwrap().unwrap();
+    assert_eq!(writer.run(0, parents).await.unwrap(), 1);
+    writer.run(0, sql(ADD)).await.unwrap();
+    assert_eq!(writer.run(0, parents).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_mistake_is_its_callers_alone() {
+    let (writer, _) = writer();
+    let held = hold_up(&writer).await;
+    let mistake = |_: &mut SqliteRows| Err::<(), _>(Undone::Mistake("mine".to_owned()));
+    let (first, second, third, ()) = tokio::join!(
+        writer.run(0, sql(ADD)),
+        writer.run(0, mistake),
+        writer.run(0, sql(ADD)),
+        async { held.go_on.send(()).unwrap() },
+    );
+    assert!(first.is_ok() && third.is_ok());
+    assert!(matches!(second, Err(StoreError::Failed(why)) if why == "mine"));
+    assert_eq!(writer.run(0, parents).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_stops_the_writer() {
+    let (writer, thread) = writer();
+    let held = hold_up(&writer).await;
+    let (first, second, ()) = tokio::join!(
+        writer.run(0, sql(ADD)),
+        // Found out only by the commit.
+        writer.run(0, sql("INSERT INTO child VALUES (99)")),
+        async { held.go_on.send(()).unwrap() },
+    );
+    assert!(matches!(first, Err(StoreError::Closed)));
+    assert!(matches!(second, Err(StoreError::Closed)));
+    let later = writer.run(0, parents).await;
+    assert!(matches!(later, Err(StoreError::Closed)));
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn what_was_handed_over_is_done_before_it_closes() {
+    let (writer, thread) = writer();
+    let held = hold_up(&writer).await;
+    let closing = async {
+        writer.close();
+        held.go_on.send(()).unwrap();
+    };
+    let (first, ()) = tokio::join!(writer.run(0, parents), closing);
+    assert_eq!(first.unwrap(), 0);
+    assert!(matches!(
+        writer.run(0, parents).await,
+        Err(StoreError::Closed)
+    ));
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_verb_larger_than_the_room_waits_for_all_of_it() {
+    let (writer, _) = writer();
+    let held = hold_up(&writer).await;
+    let small = hand_over(&writer, 1);
+    let large = hand_over(&writer, usize::MAX);
+    let after = hand_over(&writer, 1);
+    tokio::task::yield_now().await;
+    held.go_on.send(()).unwrap();
+    let orders = [small, large, after].map(|order| async { order.await.unwrap().unwrap() });
+    let [small, large, after] = orders;
+    assert_eq!([small.await, large.await, after.await], [1, 2, 3]);
+}
+
+/// Adds a row from a task of its own; its number says when that was.
+fn hand_over(
+    writer: &Arc<Writer>,
+    bytes: usize,
+) -> tokio::task::JoinHandle<Result<u32, StoreError>> {
+    let writer = writer.clone();
+    tokio::spawn(async move {
+        let verb = |rows: &mut SqliteRows| {
+            rows.connection().execute_batch(ADD)?;
+            parents(rows)
+        };
+        writer.run(bytes, verb).await
+    })
+}

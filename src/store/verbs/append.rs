@@ -1,0 +1,157 @@
+//! Adds items to a batch, new or open.
+
+use super::super::bits::Bits;
+use super::super::ready::{ReadyAppend, ReadyChunk, mistake};
+use super::super::rows::{BatchRow, ChunkRow, Done, Rows};
+use super::super::{Appended, Into, NewBatch, Seal};
+use super::Ledger;
+use crate::core::lifecycle::{BatchEvent, ChunkState};
+use crate::model::{Batch, BatchNo, BatchState, ChunkNo, Progress};
+
+/// See [`Store::append`](super::super::Store::append). Of a new batch that is
+/// refused for its count, the answer holds what it would have been before its
+/// items; it is not there.
+pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: ReadyAppend) -> Done<Appended> {
+    let ReadyAppend {
+        into,
+        chunks,
+        seal,
+        now_ms,
+    } = part;
+    let (row, is_new) = match into {
+        Into::New(new) => match known(rows, &new)? {
+            Some(batch) => return Ok(Appended::Exists(Box::new(batch))),
+            None => (opened(new, now_ms), true),
+        },
+        Into::Open { no, held } => {
+            let row = Ledger::open(rows, no, now_ms)?;
+            let (batch, pace) = (row.batch, row.pace);
+            if batch.sealed_by.is_some() {
+                return Ok(Appended::Sealed(Box::new(batch)));
+            }
+            if batch.progress.counts.total != held {
+                return Ok(Appended::Moved(Box::new(batch)));
+            }
+            (BatchRow { batch, pace }, false)
+        }
+    };
+    let held = row.batch.progress.counts.total;
+    let total = end_of(held, &chunks)?;
+    let fits = match seal {
+        None => true,
+        Some(Seal::Unchecked) => total > 0,
+        Some(Seal::At(count)) => total > 0 && total == count,
+    };
+    if !fits {
+        return Ok(Appended::WrongCount(Box::new(row.batch)));
+    }
+    checked(&chunks)?;
+
+    let mut ledger = Ledger::with(rows, row, now_ms);
+    if is_new {
+        ledger.batch.no = ledger.rows.insert_batch(&BatchRow {
+            batch: ledger.batch.clone(),
+            pace: None,
+        })?;
+    }
+    ledger.counts().total = total;
+    if seal.is_some() {
+        ledger.advance(BatchEvent::Seal);
+    }
+    for chunk in chunks {
+        ledger.enqueue(chunk)?;
+    }
+    Ok(Appended::Held(Box::new(ledger.save()?)))
+}
+
+impl<R: Rows> Ledger<'_, R> {
+    /// Queues a chunk, but for those of its items that failed already.
+    fn enqueue(&mut self, chunk: ReadyChunk) -> Done<()> {
+        let mut row = ChunkRow {
+            no: ChunkNo(0),
+            tenant: self.batch.tenant.clone(),
+            batch: self.batch.no,
+            first: Some(chunk.first),
+            count: chunk.count,
+            state: ChunkState::Queued,
+            epoch: 0,
+            attempt: 0,
+            since_ms: None,
+            due_ms: 0,
+            done: Bits::default(),
+            unanswered: Bits::default(),
+        };
+        if let Some(failed) = &chunk.failed {
+            for (position, _) in &failed.places {
+                row.done.add(*position);
+            }
+            self.outcomes(failed)?;
+        }
+        if row.left() == 0 {
+            self.finish_chunk(&mut row)?;
+        }
+        self.rows.insert_chunk(row, chunk.items)?;
+        Ok(())
+    }
+}
+
+/// The tenant's batch with the same `request_id`; an id must be new.
+fn known(rows: &mut impl Rows, new: &NewBatch) -> Done<Option<Batch>> {
+    if let Some(request_id) = &new.spec.request_id
+        && let Some(no) = rows.batch_by_request(&new.tenant, request_id)?
+    {
+        return Ok(rows.batch(no)?.map(|row| row.batch));
+    }
+    if rows.batch_by_id(&new.tenant, new.id)?.is_some() {
+        return Err(mistake("a new batch with the id of another"));
+    }
+    Ok(None)
+}
+
+/// A batch without items.
+fn opened(new: NewBatch, now_ms: i64) -> BatchRow {
+    BatchRow {
+        batch: Batch {
+            no: BatchNo(0),
+            tenant: new.tenant,
+            id: new.id,
+            spec: new.spec,
+            state: BatchState::Running,
+            sealed_by: None,
+            progress: Progress::default(),
+            last_sequence: 0,
+            created_ms: now_ms,
+            started_ms: None,
+            finished_ms: None,
+        },
+        pace: None,
+    }
+}
+
+/// How many items a batch that holds so many will hold with these, which must
+/// follow on.
+fn end_of(held: u32, chunks: &[ReadyChunk]) -> Done<u32> {
+    chunks.iter().try_fold(held, |end, chunk| {
+        if chunk.first != end {
+            return Err(mistake("items that do not follow on those that are held"));
+        }
+        end.checked_add(chunk.count)
+            .ok_or_else(|| mistake("more items than a batch can count"))
+    })
+}
+
+/// Fails for an item that failed admission twice, or is not in its chunk.
+fn checked(chunks: &[ReadyChunk]) -> Done<()> {
+    for chunk in chunks {
+        let mut seen = Bits::default();
+        let places = chunk.failed.iter().flat_map(|failed| &failed.places);
+        for (position, _) in places {
+            if *position >= chunk.count || !seen.add(*position) {
+                return Err(mistake(
+                    "a failed item that is not in its chunk, or is twice",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
