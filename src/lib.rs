@@ -12,12 +12,14 @@
 //! - [`store`]: where batches live
 //! - [`limiter`]: admits a request, or says when
 //! - [`wake`]: wake-ups within the process
+//! - [`config`]: the configuration, validated
 //! - [`time`]: wall time on tokio's clock
 //! - [`core`]: decisions: no async, no clock, no I/O
 //! - [`model`]: plain data
 
 #![warn(missing_docs)]
 
+pub mod config;
 pub mod core;
 pub mod limiter;
 pub mod model;

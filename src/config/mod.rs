@@ -1,0 +1,243 @@
+//! The configuration, validated into the types that the rooms take.
+//!
+//! Three steps, each of which reports all that it finds: `document` reads
+//! TOML into the structs of `file`, `validate` turns those into the types
+//! here, `error` says by file, line and key what was wrong and what would be
+//! right. [`reference`](reference()) is the list of keys, for people.
+
+mod document;
+mod error;
+mod file;
+mod key;
+mod reference;
+mod secret;
+mod text;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderName, Method, Uri};
+use secrecy::SecretString;
+
+use crate::core::classify::RetryPolicy;
+use crate::model::{Limit, Pace, TargetName, Verb};
+
+pub use error::{ConfigError, Problem};
+pub use reference::{Key, KeyDefault, KeyValue, reference, reference_markdown};
+pub use secret::{Env, Origin};
+pub use text::{show_duration, show_size};
+
+/// All that `flowgate serve` is told.
+#[derive(Debug)]
+pub struct Config {
+    /// The gRPC face.
+    pub server: ServerConfig,
+    /// Where batches live.
+    pub store: StoreConfig,
+    /// The limits that targets draw on; each target names one of these. Those
+    /// with a quota of their own have one here by the target's name.
+    pub quotas: Vec<QuotaConfig>,
+    /// The downstreams, by name.
+    pub targets: Vec<TargetConfig>,
+}
+
+impl Config {
+    /// Reads a file, and takes secrets from this process's environment.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, as far as one thing does not hide
+    /// another.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Loaded::read(path).map(|loaded| loaded.config)
+    }
+
+    /// Reads a text. Relative paths in it start at `base_dir`; secrets come
+    /// from `env`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load); they name no file.
+    pub fn parse(text: &str, base_dir: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
+        Loaded::parse(text, base_dir, env).map(|loaded| loaded.config)
+    }
+}
+
+/// A configuration, and where its secrets were found: what may be said of them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where each header's value came from.
+    pub origins: Vec<HeaderOrigin>,
+}
+
+/// Where a header's value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderOrigin {
+    /// The target that sends it.
+    pub target: TargetName,
+    /// The header.
+    pub header: HeaderName,
+    /// Where its value was found.
+    pub origin: Origin,
+}
+
+impl Loaded {
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Loaded, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let base_dir = path.parent().unwrap_or(Path::new(""));
+        let env = |name: &str| std::env::var(name).ok();
+        Loaded::parse(&text, base_dir, &env).map_err(|error| error.in_file(path))
+    }
+
+    /// As [`Config::parse`].
+    pub fn parse(text: &str, base_dir: &Path, env: Env<'_>) -> Result<Loaded, ConfigError> {
+        let document = document::Document::parse(text)?;
+        let (file, mut faults) = document.file();
+        let loaded = validate::validate(file, base_dir, env, &mut faults);
+        match loaded {
+            Some(loaded) if faults.is_empty() => Ok(loaded),
+            _ => Err(document.error(faults)),
+        }
+    }
+}
+
+/// The gRPC face.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen; loopback only, unless `serve --insecure`.
+    pub listen: SocketAddr,
+    /// Calls under way at once, over all connections; one more is refused with
+    /// `RESOURCE_EXHAUSTED`.
+    pub max_calls: usize,
+    /// Streams on one connection.
+    pub max_streams: u32,
+    /// Connections open at once; one more waits.
+    pub max_connections: usize,
+    /// How long a stream is silent before it sends a heartbeat.
+    pub heartbeat: Duration,
+    /// How long a drain takes at most.
+    pub drain: Duration,
+}
+
+/// Where batches live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In an `SQLite` file, made if it is not there.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+    },
+    /// In memory: gone with the process. For trying things out.
+    Memory,
+}
+
+/// Limits that one or several targets draw on together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaConfig {
+    /// Its name.
+    pub name: String,
+    /// All of them hold; empty for no limit.
+    pub limits: Vec<Limit>,
+    /// How requests are spaced.
+    pub pace: Pace,
+    /// The longest that a written request takes to reach the target.
+    pub transit: Duration,
+}
+
+/// A downstream.
+#[derive(Debug)]
+pub struct TargetConfig {
+    /// What a batch's `target` says.
+    pub name: TargetName,
+    /// The name of its quota.
+    pub quota: String,
+    /// The most items in a chunk.
+    pub chunk_items: u32,
+    /// The most requests under way at once.
+    pub concurrency: u32,
+    /// How often and how long items are tried.
+    pub retry: RetryPolicy,
+    /// What it is.
+    pub kind: TargetKind,
+}
+
+/// The kinds of downstream.
+#[derive(Debug)]
+pub enum TargetKind {
+    /// An HTTP API that takes one item a request.
+    Http(Box<HttpConfig>),
+}
+
+impl TargetKind {
+    /// The word in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            TargetKind::Http(_) => "http",
+        }
+    }
+}
+
+/// An HTTP API that takes one item a request.
+#[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the operator's"
+)]
+pub struct HttpConfig {
+    /// Scheme, host, port and the path that every request stays under.
+    pub base: Uri,
+    /// Of the target's own operation.
+    pub method: Method,
+    /// Of the target's own operation, below the base: starts with `/`.
+    pub path: String,
+    /// How actions are done: method, and path with `{id}`; those that are
+    /// missing are refused.
+    pub actions: BTreeMap<Verb, (Method, String)>,
+    /// Whether items may bring an [`HttpCall`](crate::model::HttpCall).
+    pub allow_calls: bool,
+    /// The headers that an [`HttpCall`](crate::model::HttpCall) may set.
+    pub allow_headers: Vec<HeaderName>,
+    /// Sent with every request: credentials among them.
+    pub headers: Vec<(HeaderName, SecretString)>,
+    /// Where an item's idempotency key goes, and what makes the target safe to
+    /// repeat; absent where the target knows no such thing.
+    pub idempotency_header: Option<HeaderName>,
+    /// Sending an item twice does no harm, whatever it is.
+    pub repeatable: bool,
+    /// Sending a GET, PUT or DELETE twice does no harm.
+    pub idempotent_methods: bool,
+    /// From the first byte of a request to the last of its answer.
+    pub timeout: Duration,
+    /// For a connection, with TLS.
+    pub connect_timeout: Duration,
+    /// How long a connection is kept without a request; shorter than the
+    /// target keeps it, or a request may meet its closing.
+    pub idle_timeout: Duration,
+    /// Which protocol to speak.
+    pub protocol: Protocol,
+    /// Bytes of a reply that are kept; the rest is cut.
+    pub reply_limit: usize,
+    /// 503 with `Retry-After` proves that nothing was done.
+    pub busy_503: bool,
+    /// The longest pause that a `Retry-After` can ask for.
+    pub max_retry_after: Duration,
+}
+
+/// Which protocol to speak to an HTTP target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only, without TLS too.
+    Http2,
+}
