@@ -9,6 +9,7 @@
 //! use only those below it in this list:
 //!
 //! - [`sweep`]: settles what is queued of a cancelled batch
+//! - [`target`]: the downstreams
 //! - [`store`]: where batches live
 //! - [`limiter`]: admits a request, or says when
 //! - [`wake`]: wake-ups within the process
@@ -25,6 +26,7 @@ pub mod limiter;
 pub mod model;
 pub mod store;
 pub mod sweep;
+pub mod target;
 pub mod time;
 pub mod wake;
 

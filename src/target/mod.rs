@@ -1,0 +1,65 @@
+//! The downstreams: what takes a chunk and says something of each item.
+//!
+//! A target knows how to speak to its downstream and how to read the answer.
+//! It knows nothing of batches, stores and policies: when it may write is for
+//! the [`Wire`] to say, and what an answer leads to is for the lane.
+
+mod catalog;
+mod each;
+mod http;
+mod wire;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::model::{Chunk, Item, Refusal, Reply};
+
+pub use catalog::{Catalog, Entry};
+pub use each::Each;
+pub use http::Http;
+pub use wire::{Ahead, Incoming, Permit, Stop, Wire, wire};
+
+/// A downstream.
+pub trait Target: Send + Sync + 'static {
+    /// What this target can be given; checked before anything is accepted.
+    /// The refusal names fields as of the item, e.g. `http.path`.
+    fn admit(&self, item: &Item) -> Result<(), Refusal>;
+
+    /// What is done with an item that says nothing, e.g. `POST /guests`.
+    fn operation(&self) -> String;
+
+    /// Whether sending an item again, that may have been sent, does no harm.
+    fn safe_to_repeat(&self, item: &Item) -> bool;
+
+    /// Whether it knows an item that it was sent before by its key, so that its
+    /// answer to a repeat is about the item and not about the repeat.
+    fn honours_keys(&self) -> bool;
+
+    /// Sends the items of a chunk, each with a permit of the wire's, and says
+    /// to the wire what came back. It may stop early, and must once a permit
+    /// is refused; the lane fills the gaps: what was written without a reply
+    /// is unknown, what was not written goes back to the queue.
+    fn send(self: Arc<Self>, chunk: Chunk, wire: Wire) -> BoxFuture<'static, ()>;
+}
+
+/// A downstream that takes one item a request; [`Each`] makes a [`Target`] of
+/// it.
+pub trait Single: Send + Sync + 'static {
+    /// As [`Target::admit`].
+    fn admit(&self, item: &Item) -> Result<(), Refusal>;
+
+    /// As [`Target::operation`].
+    fn operation(&self) -> String;
+
+    /// As [`Target::safe_to_repeat`].
+    fn safe_to_repeat(&self, item: &Item) -> bool;
+
+    /// As [`Target::honours_keys`].
+    fn honours_keys(&self) -> bool;
+
+    /// Sends one item. `key` is what goes into the idempotency header, where
+    /// there is one. The permit is told just before the first byte is written,
+    /// and when the answer begins.
+    fn call<'a>(&'a self, item: &'a Item, key: &'a str, permit: Permit) -> BoxFuture<'a, Reply>;
+}

@@ -1,0 +1,204 @@
+//! A chunk's way out and back: permits one way, replies the other.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::limiter::{self, Gate};
+use crate::model::Reply;
+
+/// How many items of one target are leased and neither written nor given up;
+/// a lane leases more when that has fallen to its low-water mark.
+pub struct Ahead {
+    items: AtomicU32,
+    low_water: u32,
+    low: Arc<Notify>,
+}
+
+impl Ahead {
+    /// None yet; `low` is notified whenever the count falls to `low_water`.
+    pub fn new(low_water: u32, low: Arc<Notify>) -> Arc<Ahead> {
+        Arc::new(Ahead {
+            items: AtomicU32::new(0),
+            low_water,
+            low,
+        })
+    }
+
+    /// How many there are.
+    pub fn items(&self) -> u32 {
+        self.items.load(Relaxed)
+    }
+
+    fn more(&self, items: u32) {
+        self.items.fetch_add(items, Relaxed);
+    }
+
+    fn less(&self, items: u32) {
+        let before = self.items.fetch_sub(items, Relaxed);
+        if before > self.low_water && before - items <= self.low_water {
+            self.low.notify_one();
+        }
+    }
+}
+
+/// Makes a wire for a chunk of `items` items to the target that the gate knows
+/// by `slot`. Cancelling `stop` refuses further permits.
+pub fn wire(
+    gate: Gate,
+    slot: usize,
+    items: u32,
+    ahead: Arc<Ahead>,
+    stop: CancellationToken,
+) -> (Wire, Incoming) {
+    // Unbounded because a chunk bounds it: one reply an item.
+    let (sender, replies) = mpsc::unbounded_channel();
+    ahead.more(items);
+    let marks = Arc::new(Marks {
+        written: (0..items).map(|_| AtomicBool::new(false)).collect(),
+        unwritten: AtomicU32::new(items),
+        ahead,
+    });
+    let wire = Wire {
+        gate,
+        slot,
+        stop,
+        marks: marks.clone(),
+        replies: sender,
+    };
+    (wire, Incoming { marks, replies })
+}
+
+/// What a target sends a chunk by. Items are counted as in the chunk.
+pub struct Wire {
+    gate: Gate,
+    slot: usize,
+    stop: CancellationToken,
+    marks: Arc<Marks>,
+    replies: mpsc::UnboundedSender<(u32, Reply)>,
+}
+
+/// No further permit is given: what is not written goes back to the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop;
+
+impl Wire {
+    /// Waits for leave to write one request that carries these items. Permits
+    /// are given in the order in which they were asked for, over all chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] when the lane wants back what is not written.
+    pub async fn permit(&self, items: Range<u32>) -> Result<Permit, Stop> {
+        let cost = items.end - items.start;
+        let inner = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Stop),
+            permit = self.gate.permit(self.slot, cost) => permit,
+        };
+        Ok(Permit {
+            inner,
+            items,
+            marks: self.marks.clone(),
+        })
+    }
+
+    /// Whether an item's request was written, at least in part.
+    pub fn written(&self, index: u32) -> bool {
+        self.marks.is_written(index)
+    }
+
+    /// Says what the target said of an item. The first reply counts.
+    pub fn reply(&self, index: u32, reply: Reply) {
+        // The lane has gone only when nobody wants to know any more.
+        let _ = self.replies.send((index, reply));
+    }
+}
+
+/// Leave to write one request now, for some items of a chunk. Dropped
+/// unwritten, it is given back whole.
+pub struct Permit {
+    inner: limiter::Permit,
+    items: Range<u32>,
+    marks: Arc<Marks>,
+}
+
+impl Permit {
+    /// The connection is ready and the first byte is next. From here on, no
+    /// reply means that nobody knows.
+    pub fn written(&mut self) {
+        self.inner.written();
+        self.marks.set(&self.items, true);
+    }
+
+    /// It is proven that nothing was written after all, e.g. because the
+    /// connection turned out to be closed. Whether the permit can be used again:
+    /// not where the proof came so late that its place may be another's.
+    #[must_use = "without a permit, nothing may be written"]
+    pub fn unwritten(&mut self) -> bool {
+        self.marks.set(&self.items, false);
+        self.inner.unwritten()
+    }
+
+    /// The answer has begun to arrive, so the target has seen the request.
+    pub fn answered(&mut self) {
+        self.inner.answered();
+    }
+}
+
+/// What comes back from a chunk, for its lane.
+pub struct Incoming {
+    marks: Arc<Marks>,
+    replies: mpsc::UnboundedReceiver<(u32, Reply)>,
+}
+
+impl Incoming {
+    /// The next reply; `None` once the wire is gone and all are read. Safe to
+    /// cancel.
+    pub async fn next(&mut self) -> Option<(u32, Reply)> {
+        self.replies.recv().await
+    }
+
+    /// Whether an item's request was written, at least in part.
+    pub fn written(&self, index: u32) -> bool {
+        self.marks.is_written(index)
+    }
+}
+
+/// Which items of a chunk are written. Relaxed throughout: what is read after
+/// the wire is gone is ordered by the channel, what is read before is a hint.
+struct Marks {
+    written: Box<[AtomicBool]>,
+    unwritten: AtomicU32,
+    ahead: Arc<Ahead>,
+}
+
+impl Marks {
+    fn is_written(&self, index: u32) -> bool {
+        self.written[index as usize].load(Relaxed)
+    }
+
+    fn set(&self, items: &Range<u32>, written: bool) {
+        for index in items.clone() {
+            if self.written[index as usize].swap(written, Relaxed) == written {
+                continue;
+            }
+            if written {
+                self.unwritten.fetch_sub(1, Relaxed);
+                self.ahead.less(1);
+            } else {
+                self.unwritten.fetch_add(1, Relaxed);
+                self.ahead.more(1);
+            }
+        }
+    }
+}
+
+impl Drop for Marks {
+    fn drop(&mut self) {
+        self.ahead.less(*self.unwritten.get_mut());
+    }
+}

@@ -1,0 +1,5 @@
+//! What several of the tests need.
+
+#![allow(dead_code, reason = "each test uses some of it")]
+
+pub mod http_target;
