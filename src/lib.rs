@@ -3,16 +3,20 @@
 //!
 //! # Layout
 //!
-//! A batch is a log. `intake` appends items to it, a `lane` sends them and
-//! appends what became of them, `feed` reads it for whoever follows; they
+//! A batch is a log. [`intake`] appends items to it, a [`lane`] sends them and
+//! appends what became of them, [`feed`] reads it for whoever follows; they
 //! meet in the [`store`] and wake each other through [`wake`]. Each module may
 //! use only those below it in this list:
 //!
+//! - [`intake`]: admission: limits, validation, idempotency, slicing, append
+//! - [`feed`]: a batch's events: replay, then live
+//! - [`lane`]: one task for each quota: pick, lease, pace, send, classify, settle
 //! - [`sweep`]: settles what is queued of a cancelled batch
 //! - [`target`]: the downstreams
 //! - [`store`]: where batches live
 //! - [`limiter`]: admits a request, or says when
 //! - [`wake`]: wake-ups within the process
+//! - [`observe`]: what operators see
 //! - [`config`]: the configuration, validated
 //! - [`time`]: wall time on tokio's clock
 //! - [`core`]: decisions: no async, no clock, no I/O
@@ -22,8 +26,12 @@
 
 pub mod config;
 pub mod core;
+pub mod feed;
+pub mod intake;
+pub mod lane;
 pub mod limiter;
 pub mod model;
+pub mod observe;
 pub mod store;
 pub mod sweep;
 pub mod target;

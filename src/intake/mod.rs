@@ -1,0 +1,375 @@
+//! Admission: what is refused, what is accepted, and how it becomes chunks.
+//! Knows nothing of who asks (that is [`rpc`](crate::rpc)'s) nor of what becomes
+//! of the items (the lanes').
+//!
+//! All ways to submit end in one [`Append`].
+
+mod check;
+mod limits;
+mod submission;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::slice::{Shape, Slicer};
+use crate::model::{
+    Batch, BatchId, BatchSpec, Code, Failure, FailureKind, Item, ItemResult, Outcome, Refusal,
+    TargetName, TenantId, Validation,
+};
+use crate::store::{Append, Appended, Into, NewBatch, NewChunk, Seal, Store, StoreError};
+use crate::sweep::sweep;
+use crate::target::{Catalog, Entry};
+use crate::time::wall_ms;
+use crate::wake::Wake;
+
+pub use limits::Limits;
+pub use submission::Submission;
+
+/// The most bytes of items in a chunk: one chunk is held in memory whole while
+/// it is sent.
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// An item as it came, before admission.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The item; its index is set at admission.
+    pub item: Item,
+    /// What it took in the message.
+    pub bytes: usize,
+    /// What could not be read of it; it fails with that.
+    pub fault: Option<Refusal>,
+}
+
+/// Where batches come in. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    store: Arc<dyn Store>,
+    wake: Wake,
+    catalog: Catalog,
+    limits: Limits,
+}
+
+/// An item that went through admission, with its outcome if it failed there.
+type Admitted = (Item, Option<ItemResult>);
+
+impl Intake {
+    /// An intake for these targets.
+    pub fn new(store: Arc<dyn Store>, wake: Wake, catalog: Catalog, limits: Limits) -> Intake {
+        Intake {
+            store,
+            wake,
+            catalog,
+            limits,
+        }
+    }
+
+    /// What may be submitted.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Submits a whole batch: it is durable and sealed when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of `BatchSubmit` that concern the batch and its items.
+    pub async fn submit(
+        &self,
+        tenant: TenantId,
+        spec: BatchSpec,
+        drafts: Vec<Draft>,
+        message_bytes: usize,
+    ) -> Result<Batch, Refusal> {
+        let entry = self.entry(&spec)?;
+        check::spec(&spec)?;
+        self.limits.message(message_bytes)?;
+        self.limits.unary_items(drafts.len())?;
+        if drafts.is_empty() {
+            return Err(empty_batch());
+        }
+        let count = self.limits.total(0, drafts.len())?;
+        let admitted = self.admit(&entry, &spec, drafts, 0, "items")?;
+        let items: Vec<Item> = match spec.request_id {
+            // Only a repeat has to be compared with what is held.
+            Some(_) => admitted.iter().map(|((item, _), _)| item.clone()).collect(),
+            None => Vec::new(),
+        };
+        let mut slicer = slicer(&entry);
+        let mut chunks: Vec<NewChunk> = admitted
+            .into_iter()
+            .filter_map(|(admitted, bytes)| slicer.push(admitted, bytes))
+            .map(new_chunk)
+            .collect();
+        chunks.extend(slicer.take().map(new_chunk));
+        let part = Append {
+            into: new_batch(tenant, spec.clone()),
+            chunks,
+            seal: Some(Seal::At(count)),
+            now_ms: wall_ms(),
+        };
+        match self.store.append(part).await.map_err(store_trouble)? {
+            Appended::Held(batch) => {
+                self.announce(&batch);
+                Ok(*batch)
+            }
+            Appended::Exists(batch) => {
+                self.same_content(&batch, &spec, &items).await?;
+                Ok(*batch)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Opens a batch that is to be filled piece by piece; or, with a known
+    /// `request_id`, attaches to the one that has it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `BatchSubmitStream` that concern `open`.
+    pub async fn open(&self, tenant: TenantId, spec: BatchSpec) -> Result<Submission, Refusal> {
+        let entry = self.entry(&spec)?;
+        check::spec(&spec)?;
+        let part = Append {
+            into: new_batch(tenant, spec.clone()),
+            chunks: Vec::new(),
+            seal: None,
+            now_ms: wall_ms(),
+        };
+        match self.store.append(part).await.map_err(store_trouble)? {
+            Appended::Held(batch) => Ok(Submission::new(self.clone(), entry, *batch, 0)),
+            Appended::Exists(batch) => {
+                same_target(&batch, &spec)?;
+                Ok(Submission::repeat(self.clone(), entry, *batch))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Goes on with a batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of `BatchSubmitStream` that concern `resume`.
+    pub fn resume(&self, batch: Batch) -> Result<Submission, Refusal> {
+        let entry = self.entry(&batch.spec)?;
+        let held = batch.progress.counts.total;
+        Ok(Submission::new(self.clone(), entry, batch, held))
+    }
+
+    /// Cancels a batch. It is recorded, and the lane has heard of it, whether
+    /// or not the caller still waits.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn cancel(&self, batch: &Batch) -> Result<(), Refusal> {
+        let (store, wake) = (self.store.clone(), self.wake.clone());
+        let (no, target) = (batch.no, batch.spec.target.clone());
+        let cancelled = tokio::spawn(async move {
+            store.cancel(no, wall_ms()).await?;
+            let has_lane = wake.stop(&target, no);
+            wake.recorded(no);
+            if !has_lane {
+                // Its target is configured no more: nobody else would.
+                sweep(&*store, &wake, no).await?;
+            }
+            Ok(())
+        });
+        let cancelled = cancelled.await.unwrap_or(Err(StoreError::Closed));
+        cancelled.map_err(store_trouble)
+    }
+
+    /// Runs the items of one message through admission; the first gets the
+    /// index `first`. Returns each with its size. `at` is the path of the list
+    /// in the message.
+    fn admit(
+        &self,
+        entry: &Entry,
+        spec: &BatchSpec,
+        drafts: Vec<Draft>,
+        first: u32,
+        at: &str,
+    ) -> Result<Vec<(Admitted, usize)>, Refusal> {
+        check::no_duplicates(&drafts, at)?;
+        let mut admitted = Vec::with_capacity(drafts.len());
+        let mut faults = Vec::new();
+        for (place, (draft, index)) in drafts.into_iter().zip(first..).enumerate() {
+            self.limits.item(place, draft.bytes, at)?;
+            let mut item = draft.item;
+            item.index = index;
+            let fault = match draft.fault {
+                Some(fault) => Err(fault),
+                None => check::item(&item).and_then(|()| entry.target.admit(&item)),
+            };
+            let failed = fault.err().map(|fault| {
+                let result = invalid(spec, &item, &fault);
+                faults.push((place, fault));
+                result
+            });
+            admitted.push(((item, failed), draft.bytes));
+        }
+        match spec.validation {
+            Validation::Batch if !faults.is_empty() => Err(check::invalid_items(&faults, at)),
+            _ => Ok(admitted),
+        }
+    }
+
+    fn entry(&self, spec: &BatchSpec) -> Result<Arc<Entry>, Refusal> {
+        if spec.target.as_str().is_empty() {
+            return Err(check::invalid_spec(
+                "target",
+                "name the target; ListTargets gives the names",
+            ));
+        }
+        let found = self.catalog.get(&spec.target);
+        found.cloned().ok_or_else(|| target_not_found(&spec.target))
+    }
+
+    /// A repeat under the same `request_id` has to be the same.
+    async fn same_content(
+        &self,
+        batch: &Batch,
+        spec: &BatchSpec,
+        items: &[Item],
+    ) -> Result<(), Refusal> {
+        same_target(batch, spec)?;
+        let total = batch.progress.counts.total;
+        if batch.sealed_by.is_none() || total as usize != items.len() {
+            return Err(request_id_reused(
+                batch,
+                &format!(
+                    "it holds {total} items, this submission has {}",
+                    items.len()
+                ),
+            ));
+        }
+        let held = self.store.items(batch.no, 0, total).await;
+        match first_difference(&held.map_err(store_trouble)?, items) {
+            None => Ok(()),
+            Some(index) => Err(request_id_reused(batch, &format!("items[{index}] differs"))),
+        }
+    }
+
+    /// Tells whoever waits for what an append brought.
+    fn announce(&self, batch: &Batch) {
+        self.wake.work(&batch.spec.target, &batch.tenant, batch.no);
+        if batch.last_sequence > 0 {
+            self.wake.recorded(batch.no);
+        }
+    }
+}
+
+/// There is no such target.
+pub fn target_not_found(name: &TargetName) -> Refusal {
+    Refusal::new(
+        Code::NotFound,
+        "TARGET_NOT_FOUND",
+        format!("there is no target named `{name}`; ListTargets gives the names"),
+    )
+    .with("target", name)
+}
+
+/// The store's trouble, as a caller is told of it.
+#[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
+pub fn store_trouble(error: StoreError) -> Refusal {
+    tracing::error!(%error, "the store failed");
+    let mut refusal = Refusal::new(
+        Code::Unavailable,
+        "STORE_UNAVAILABLE",
+        "the server cannot read or write its store just now; try again later",
+    );
+    refusal.retry_after = Some(Duration::from_secs(1));
+    refusal
+}
+
+fn new_batch(tenant: TenantId, spec: BatchSpec) -> Into {
+    Into::New(NewBatch {
+        tenant,
+        id: BatchId::at(wall_ms()),
+        spec,
+    })
+}
+
+fn slicer(entry: &Entry) -> Slicer<Admitted> {
+    Slicer::new(Shape {
+        items: entry.config.chunk_items.max(1) as usize,
+        bytes: CHUNK_BYTES,
+    })
+}
+
+fn new_chunk(admitted: Vec<Admitted>) -> NewChunk {
+    let mut failed = Vec::new();
+    let items = admitted
+        .into_iter()
+        .map(|(item, result)| {
+            failed.extend(result);
+            item
+        })
+        .collect();
+    NewChunk { items, failed }
+}
+
+/// The outcome of an item that failed admission.
+fn invalid(spec: &BatchSpec, item: &Item, fault: &Refusal) -> ItemResult {
+    let kind = FailureKind::Invalid;
+    ItemResult {
+        index: item.index,
+        id: item.shown_id(),
+        outcome: Outcome::Failed(Box::new(Failure {
+            kind,
+            reason: fault.reason.to_owned(),
+            message: fault.message.clone(),
+            violations: fault.violations.clone(),
+            status: None,
+            reply: None,
+            truncated: false,
+            retryable: false,
+        })),
+        attempts: 0,
+        item: spec.echo.of_failed().then(|| item.clone()),
+    }
+}
+
+/// The index of the first item that is not the same in both.
+fn first_difference(held: &[Item], items: &[Item]) -> Option<u32> {
+    let differing = held.iter().zip(items).find(|(a, b)| a != b);
+    differing.map(|(_, item)| item.index)
+}
+
+fn same_target(batch: &Batch, spec: &BatchSpec) -> Result<(), Refusal> {
+    if batch.spec.target == spec.target {
+        return Ok(());
+    }
+    let theirs = format!("it was for the target `{}`", batch.spec.target);
+    Err(request_id_reused(batch, &theirs))
+}
+
+fn request_id_reused(batch: &Batch, difference: &str) -> Refusal {
+    Refusal::new(
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        format!(
+            "this request_id belongs to batch {}, which has other content: {difference}; use a \
+             request_id of its own for each batch",
+            batch.id
+        ),
+    )
+    .with("batch_id", batch.id)
+}
+
+fn empty_batch() -> Refusal {
+    Refusal::new(
+        Code::InvalidArgument,
+        "EMPTY_BATCH",
+        "the batch has no items; submit at least one",
+    )
+}
+
+fn unexpected(appended: &Appended) -> Refusal {
+    tracing::error!(?appended, "the store answered what it never should");
+    Refusal::new(
+        Code::Internal,
+        "INTERNAL",
+        "the server made a mistake; it was logged",
+    )
+}

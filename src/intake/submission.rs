@@ -1,0 +1,299 @@
+//! A batch that is being filled piece by piece.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use tokio::time::Instant;
+
+use super::{
+    Admitted, Draft, Intake, empty_batch, first_difference, new_chunk, request_id_reused, slicer,
+    store_trouble, unexpected,
+};
+use crate::core::slice::Slicer;
+use crate::model::{Batch, Code, Item, Refusal};
+use crate::store::{Append, Appended, Into, NewChunk, Seal, StoreError};
+use crate::target::Entry;
+use crate::time::wall_ms;
+
+/// How long items wait for others to fill up their chunk: frames of one item
+/// must not become chunks of one, and nobody notices so short a wait.
+const TAIL_WAIT: Duration = Duration::from_millis(50);
+
+/// Appends on their way to the disk, for one stream: enough to keep the
+/// store's writer busy while this stream's next frame is read, few enough that
+/// a stream holds little memory.
+const MAX_COMMITS: usize = 8;
+
+/// A batch that is being filled piece by piece. What it was given is on disk
+/// once [`committed`](Self::committed) has said so; dropping it forgets the
+/// rest.
+pub struct Submission {
+    intake: Intake,
+    entry: Arc<Entry>,
+    batch: Batch,
+    /// It was opened by a `request_id` that was known already.
+    is_repeat: bool,
+    /// The index of the next item of this stream that says none.
+    next: u32,
+    /// How far this stream came: repeats do not take it back.
+    reached: u32,
+    /// Items on disk or on the way there.
+    held: u32,
+    tail: Slicer<Admitted>,
+    tail_since: Option<Instant>,
+    commits: FuturesOrdered<BoxFuture<'static, Result<Appended, StoreError>>>,
+    /// A seal is on disk or on the way there.
+    sealed: bool,
+}
+
+impl Submission {
+    /// Fills a batch from the index `next` on.
+    pub(super) fn new(intake: Intake, entry: Arc<Entry>, batch: Batch, next: u32) -> Submission {
+        Submission {
+            is_repeat: false,
+            intake,
+            tail: slicer(&entry),
+            tail_since: None,
+            entry,
+            next,
+            reached: next,
+            held: batch.progress.counts.total,
+            sealed: batch.sealed_by.is_some(),
+            batch,
+            commits: FuturesOrdered::new(),
+        }
+    }
+
+    /// The same for a batch that another submission had opened under the same
+    /// `request_id`.
+    pub(super) fn repeat(intake: Intake, entry: Arc<Entry>, batch: Batch) -> Submission {
+        Submission {
+            is_repeat: true,
+            ..Submission::new(intake, entry, batch, 0)
+        }
+    }
+
+    /// Whether an earlier submission opened the batch under the same
+    /// `request_id`: what this one says is compared with what that one said.
+    pub fn is_repeat(&self) -> bool {
+        self.is_repeat
+    }
+
+    /// The batch, as of the last commit.
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// Whether another append may be taken in now; else wait for
+    /// [`committed`](Self::committed).
+    pub fn has_room(&self) -> bool {
+        self.commits.len() < MAX_COMMITS
+    }
+
+    /// Whether something is on its way to the disk.
+    pub fn is_committing(&self) -> bool {
+        !self.commits.is_empty()
+    }
+
+    /// Whether the stream has sealed the batch, or found it sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// When [`flush`](Self::flush) is due, if anything waits for it.
+    pub fn flush_due(&self) -> Option<Instant> {
+        self.tail_since.map(|since| since + TAIL_WAIT)
+    }
+
+    /// Takes in the items of one message.
+    ///
+    /// # Errors
+    ///
+    /// Those of `BatchSubmitStream` that concern an append; nothing of the
+    /// message is taken then.
+    pub async fn append(
+        &mut self,
+        drafts: Vec<Draft>,
+        offset: Option<u32>,
+        message_bytes: usize,
+    ) -> Result<(), Refusal> {
+        self.intake.limits.message(message_bytes)?;
+        let first = offset.unwrap_or(self.next);
+        let taken = self.taken();
+        if first > taken {
+            return Err(self.gap(first, taken));
+        }
+        let spec = self.batch.spec.clone();
+        let end = self.intake.limits.total(first, drafts.len())?;
+        let mut admitted = self
+            .intake
+            .admit(&self.entry, &spec, drafts, first, "append.items")?;
+        let repeated = usize::min(admitted.len(), (taken - first) as usize);
+        let fresh = admitted.split_off(repeated);
+        if !admitted.is_empty() {
+            let repeats = admitted.into_iter().map(|((item, _), _)| item).collect();
+            self.same_as_held(first, repeats).await?;
+        }
+        if !fresh.is_empty() && self.sealed {
+            return Err(sealed(&self.batch, self.held));
+        }
+        let mut chunks = Vec::new();
+        for (item, bytes) in fresh {
+            chunks.extend(self.tail.push(item, bytes).map(new_chunk));
+        }
+        if !chunks.is_empty() {
+            self.tail_since = None;
+            self.commit(chunks, None);
+        }
+        if self.tail.tail_len() > 0 {
+            self.tail_since.get_or_insert_with(Instant::now);
+        }
+        self.next = end;
+        self.reached = self.reached.max(end);
+        Ok(())
+    }
+
+    /// Sends to the disk what waits for its chunk to fill up.
+    pub fn flush(&mut self) {
+        self.tail_since = None;
+        if let Some(tail) = self.tail.take() {
+            self.commit(vec![new_chunk(tail)], None);
+        }
+    }
+
+    /// Says that no more items will come. Harmless when repeated.
+    ///
+    /// # Errors
+    ///
+    /// Those of `BatchSubmitStream` that concern a seal; the batch stays open
+    /// then.
+    pub fn seal(&mut self, count: Option<u32>) -> Result<(), Refusal> {
+        let taken = self.taken();
+        if let Some(count) = count
+            && count != taken
+        {
+            return Err(wrong_count(count, taken));
+        }
+        if taken == 0 {
+            return Err(empty_batch());
+        }
+        if self.reached < taken {
+            // It was attached to by its `request_id`, and this stream ends
+            // before what is held does.
+            let theirs = format!("it holds {taken} items, this stream had {}", self.reached);
+            return Err(request_id_reused(&self.batch, &theirs));
+        }
+        if !self.sealed {
+            self.sealed = true;
+            self.tail_since = None;
+            let tail = self.tail.take().map(new_chunk);
+            self.commit(tail.into_iter().collect(), Some(Seal::At(taken)));
+        }
+        Ok(())
+    }
+
+    /// Waits until the oldest append on its way is on disk, and returns the
+    /// batch as of then; `None` when nothing is on its way. Safe to cancel.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else has changed the batch meanwhile, or the store failed.
+    pub async fn committed(&mut self) -> Result<Option<&Batch>, Refusal> {
+        let Some(commit) = self.commits.next().await else {
+            return Ok(None);
+        };
+        match commit.map_err(store_trouble)? {
+            Appended::Held(batch) => {
+                self.intake.announce(&batch);
+                self.batch = *batch;
+                Ok(Some(&self.batch))
+            }
+            Appended::Sealed(batch) => Err(sealed(&batch, batch.progress.counts.total)),
+            Appended::Moved(batch) => Err(conflict(
+                &batch,
+                "another stream appends to this batch; use one at a time",
+            )),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Items that this batch holds or is about to.
+    fn taken(&self) -> u32 {
+        self.held + u32::try_from(self.tail.tail_len()).unwrap_or(u32::MAX)
+    }
+
+    fn commit(&mut self, chunks: Vec<NewChunk>, seal: Option<Seal>) {
+        let items: usize = chunks.iter().map(|chunk| chunk.items.len()).sum();
+        let part = Append {
+            into: Into::Open {
+                no: self.batch.no,
+                held: self.held,
+            },
+            chunks,
+            seal,
+            now_ms: wall_ms(),
+        };
+        // Within the limits, which are u32.
+        self.held += u32::try_from(items).unwrap_or(u32::MAX);
+        let store = self.intake.store.clone();
+        self.commits
+            .push_back(Box::pin(async move { store.append(part).await }));
+    }
+
+    /// Items that are held already have to be the same.
+    async fn same_as_held(&mut self, first: u32, repeats: Vec<Item>) -> Result<(), Refusal> {
+        self.flush();
+        while self.committed().await?.is_some() {}
+        let count = u32::try_from(repeats.len()).unwrap_or(u32::MAX);
+        let held = self.intake.store.items(self.batch.no, first, count).await;
+        match first_difference(&held.map_err(store_trouble)?, &repeats) {
+            None => Ok(()),
+            Some(index) => Err(conflict(
+                &self.batch,
+                &format!("item {index} is held already, with other content"),
+            )),
+        }
+    }
+
+    fn gap(&self, first: u32, taken: u32) -> Refusal {
+        Refusal::new(
+            Code::OutOfRange,
+            "OFFSET_GAP",
+            format!("the append begins at {first}, and the next item is {taken}"),
+        )
+        .with("batch_id", self.batch.id)
+        .with("items_held", taken)
+    }
+}
+
+fn conflict(batch: &Batch, message: &str) -> Refusal {
+    Refusal::new(Code::AlreadyExists, "OFFSET_CONFLICT", message)
+        .with("batch_id", batch.id)
+        .with("items_held", batch.progress.counts.total)
+}
+
+fn sealed(batch: &Batch, held: u32) -> Refusal {
+    Refusal::new(
+        Code::FailedPrecondition,
+        "BATCH_SEALED",
+        format!(
+            "batch {} is sealed with {held} items and takes no more; open another one",
+            batch.id
+        ),
+    )
+    .with("batch_id", batch.id)
+    .with("items_held", held)
+}
+
+fn wrong_count(said: u32, taken: u32) -> Refusal {
+    Refusal::new(
+        Code::InvalidArgument,
+        "SEAL_COUNT_MISMATCH",
+        format!("the seal says {said} items, and the batch holds {taken}; it stays open"),
+    )
+    .with("count", said)
+    .with("items_held", taken)
+}

@@ -1,0 +1,361 @@
+//! The whole way of an item, from intake to feed, in one process under paused
+//! time: the memory store, real lanes, and a target that does as it is told and
+//! keeps a ledger.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flowgate::config::{HttpConfig, Protocol, QuotaConfig, TargetConfig, TargetKind};
+use flowgate::core::classify::RetryPolicy;
+use flowgate::feed::Feed;
+use flowgate::intake::{Draft, Intake, Limits};
+use flowgate::lane::{Lane, LaneSpec};
+use flowgate::model::{
+    Answer, Batch, BatchSpec, Cause, Echo, Event, EventKind, Form, Item, ItemResult, LaneStatus,
+    Operation, Pace, Payload, Refusal, Reply, TargetName, TenantId, Validation,
+};
+use flowgate::observe::Gauge;
+use flowgate::store::{MemoryStore, Store, StoreError};
+use flowgate::target::{Catalog, Each, Entry, Permit, Single};
+use flowgate::time::wall_ms;
+use flowgate::wake::Wake;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What the target does with a request.
+pub enum Act {
+    /// Answers after a while.
+    Reply(Duration, Reply),
+    /// Takes the request and panics.
+    Panic,
+}
+
+/// A request as the target saw it.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub at: Instant,
+    pub target: &'static str,
+    pub index: u32,
+    pub key: String,
+}
+
+/// All requests, in the order in which the targets saw them.
+pub type Ledger = Arc<Mutex<Vec<Sent>>>;
+
+/// What a target does with an item; the number counts the sends of that item
+/// before this one.
+pub type Script = Arc<dyn Fn(&Item, usize) -> Act + Send + Sync>;
+
+struct Scripted {
+    name: &'static str,
+    script: Script,
+    ledger: Ledger,
+    safe: bool,
+    keys: bool,
+}
+
+impl Single for Scripted {
+    fn admit(&self, _item: &Item) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn operation(&self) -> String {
+        "POST /".to_owned()
+    }
+
+    fn safe_to_repeat(&self, _item: &Item) -> bool {
+        self.safe
+    }
+
+    fn honours_keys(&self) -> bool {
+        self.keys
+    }
+
+    fn call<'a>(
+        &'a self,
+        item: &'a Item,
+        key: &'a str,
+        mut permit: Permit,
+    ) -> BoxFuture<'a, Reply> {
+        Box::pin(async move {
+            permit.written();
+            let before = {
+                let mut ledger = self.ledger.lock().expect("the ledger");
+                let before = ledger.iter().filter(|sent| sent.key == key).count();
+                ledger.push(Sent {
+                    at: Instant::now(),
+                    target: self.name,
+                    index: item.index,
+                    key: key.to_owned(),
+                });
+                before
+            };
+            match (self.script)(item, before) {
+                Act::Reply(after, reply) => {
+                    tokio::time::sleep(after).await;
+                    permit.answered();
+                    reply
+                }
+                Act::Panic => panic!("as scripted"),
+            }
+        })
+    }
+}
+
+/// How a target of the world is.
+pub struct TargetSpec {
+    pub name: &'static str,
+    pub script: Script,
+    pub chunk_items: u32,
+    pub concurrency: u32,
+    /// Sending again does no harm.
+    pub safe: bool,
+    /// Knows what it was sent before by its key.
+    pub keys: bool,
+    pub retry: RetryPolicy,
+}
+
+impl TargetSpec {
+    /// Answers with success after 5 ms; chunks of 50.
+    pub fn named(name: &'static str) -> TargetSpec {
+        TargetSpec {
+            name,
+            script: Arc::new(|_, _| done(5)),
+            chunk_items: 50,
+            concurrency: 50,
+            safe: false,
+            keys: false,
+            retry: RetryPolicy {
+                attempts: 3,
+                base: Duration::from_millis(100),
+                max: Duration::from_secs(10),
+                patience: Duration::from_mins(10),
+            },
+        }
+    }
+
+    pub fn doing(mut self, script: impl Fn(&Item, usize) -> Act + Send + Sync + 'static) -> Self {
+        self.script = Arc::new(script);
+        self
+    }
+}
+
+/// Success after so many milliseconds.
+pub fn done(ms: u64) -> Act {
+    let answer = Answer {
+        status: 201,
+        ..Answer::default()
+    };
+    Act::Reply(Duration::from_millis(ms), Reply::Ok(answer))
+}
+
+/// A cause with this reason.
+pub fn cause(reason: &str) -> Box<Cause> {
+    Box::new(Cause {
+        reason: reason.to_owned(),
+        message: format!("as scripted: {reason}"),
+        ..Cause::default()
+    })
+}
+
+/// A running world.
+pub struct World {
+    pub store: Arc<dyn Store>,
+    pub intake: Intake,
+    pub feed: Feed,
+    pub ledger: Ledger,
+    pub gauges: BTreeMap<TargetName, Gauge>,
+    drain: CancellationToken,
+    lane: JoinHandle<Result<(), StoreError>>,
+}
+
+impl World {
+    /// One quota with these limits, and these targets that draw on it.
+    pub fn start(limits: &[&str], targets: Vec<TargetSpec>) -> World {
+        World::on(Arc::new(MemoryStore::new()), limits, targets)
+    }
+
+    /// The same on a store that may hold something already.
+    pub fn on(store: Arc<dyn Store>, limits: &[&str], targets: Vec<TargetSpec>) -> World {
+        let ledger = Ledger::default();
+        let quota = QuotaConfig {
+            name: "quota".to_owned(),
+            limits: limits.iter().map(|l| l.parse().expect("a limit")).collect(),
+            pace: Pace::Window,
+            transit: Duration::from_millis(50),
+        };
+        let entries = targets
+            .into_iter()
+            .map(|target| entry(target, &quota, &ledger));
+        let catalog = Catalog::new(entries);
+        let wake = Wake::default();
+        let spec = LaneSpec {
+            targets: catalog.all().cloned().collect(),
+            hold_until: None,
+            seed: 7,
+        };
+        let lane = Lane::new(store.clone(), wake.clone(), spec);
+        let gauges = lane.gauges().into_iter().collect();
+        let drain = CancellationToken::new();
+        World {
+            intake: Intake::new(store.clone(), wake.clone(), catalog, limits_of_tests()),
+            feed: Feed::new(store.clone(), wake.clone()),
+            lane: tokio::spawn(lane.drive(drain.clone())),
+            store,
+            ledger,
+            gauges,
+            drain,
+        }
+    }
+
+    /// Submits so many items as one batch.
+    pub async fn submit(&self, target: &str, count: u32) -> Batch {
+        let drafts = (0..count).map(draft).collect();
+        let submitted = self
+            .intake
+            .submit(TenantId::default(), spec(target), drafts, 0)
+            .await;
+        submitted.expect("a batch")
+    }
+
+    /// Follows a batch to its end.
+    pub async fn events(&self, batch: &Batch) -> Vec<Event> {
+        let mut follower = self.feed.follow(batch, 0);
+        let mut events = Vec::new();
+        while let Some(event) = follower.next().await.expect("an event") {
+            events.push(event);
+        }
+        events
+    }
+
+    /// A batch as it stands.
+    pub async fn read(&self, batch: &Batch) -> Batch {
+        let found = self.store.batch(batch.tenant.clone(), batch.id).await;
+        found.expect("the store").expect("the batch")
+    }
+
+    /// What the targets saw so far.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.ledger.lock().expect("the ledger").clone()
+    }
+
+    /// How a target is doing.
+    pub fn status(&self, target: &str) -> LaneStatus {
+        self.gauges[&TargetName::new(target)]()
+    }
+
+    /// Drains the lane.
+    pub async fn stop(self) {
+        self.drain.cancel();
+        self.lane.await.expect("no panic").expect("no trouble");
+    }
+}
+
+/// The contract's, but for unary submissions: large batches in one go.
+fn limits_of_tests() -> Limits {
+    Limits {
+        unary_items: 100_000,
+        ..Limits::default()
+    }
+}
+
+fn entry(target: TargetSpec, quota: &QuotaConfig, ledger: &Ledger) -> Entry {
+    let scripted = Scripted {
+        name: target.name,
+        script: target.script,
+        ledger: ledger.clone(),
+        safe: target.safe,
+        keys: target.keys,
+    };
+    Entry {
+        config: TargetConfig {
+            name: TargetName::new(target.name),
+            quota: quota.name.clone(),
+            chunk_items: target.chunk_items,
+            concurrency: target.concurrency,
+            retry: target.retry,
+            kind: TargetKind::Http(Box::new(unused())),
+        },
+        quota: quota.clone(),
+        target: Arc::new(Each::new(scripted)),
+    }
+}
+
+/// The scripted target needs no configuration; an entry has one.
+fn unused() -> HttpConfig {
+    HttpConfig {
+        base: "http://127.0.0.1".parse().expect("an address"),
+        method: http::Method::POST,
+        path: "/".to_owned(),
+        actions: BTreeMap::new(),
+        allow_calls: false,
+        allow_headers: Vec::new(),
+        headers: Vec::new(),
+        idempotency_header: None,
+        repeatable: false,
+        idempotent_methods: true,
+        timeout: Duration::from_secs(30),
+        connect_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(4),
+        protocol: Protocol::Auto,
+        reply_limit: 65_536,
+        busy_503: true,
+        max_retry_after: Duration::from_mins(10),
+    }
+}
+
+pub fn spec(target: &str) -> BatchSpec {
+    BatchSpec {
+        target: TargetName::new(target),
+        request_id: None,
+        labels: BTreeMap::new(),
+        validation: Validation::Item,
+        echo: Echo::Failed,
+    }
+}
+
+pub fn draft(number: u32) -> Draft {
+    Draft {
+        item: Item {
+            index: 0,
+            id: None,
+            key: None,
+            payload: Some(Payload {
+                form: Form::JsonText,
+                content_type: None,
+                body: format!("{{\"n\":{number}}}").into(),
+            }),
+            operation: Operation::Target,
+        },
+        bytes: 16,
+        fault: None,
+    }
+}
+
+/// The results of a log, in the order in which they were recorded.
+pub fn results(events: &[Event]) -> Vec<ItemResult> {
+    let results = events.iter().filter_map(|event| match &event.kind {
+        EventKind::Results(results) => Some(results.clone()),
+        _ => None,
+    });
+    results.flatten().collect()
+}
+
+/// The most requests in any window of that length.
+pub fn most_in_any(window: Duration, sent: &[Sent]) -> usize {
+    (0..sent.len())
+        .map(|from| {
+            let end = sent[from].at + window;
+            sent[from..].iter().take_while(|s| s.at < end).count()
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+/// The time now, for verbs of the store.
+pub fn now() -> i64 {
+    wall_ms()
+}
