@@ -8,6 +8,8 @@
 //! meet in the [`store`] and wake each other through [`wake`]. Each module may
 //! use only those below it in this list:
 //!
+//! - [`app`]: wires the rooms; the only start order and the only drain order
+//! - [`rpc`]: the gRPC face
 //! - [`intake`]: admission: limits, validation, idempotency, slicing, append
 //! - [`feed`]: a batch's events: replay, then live
 //! - [`lane`]: one task for each quota: pick, lease, pace, send, classify, settle
@@ -24,6 +26,7 @@
 
 #![warn(missing_docs)]
 
+pub mod app;
 pub mod config;
 pub mod core;
 pub mod feed;
@@ -32,6 +35,7 @@ pub mod lane;
 pub mod limiter;
 pub mod model;
 pub mod observe;
+pub mod rpc;
 pub mod store;
 pub mod sweep;
 pub mod target;

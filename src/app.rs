@@ -1,0 +1,288 @@
+//! Wires the rooms: the only start order and the only drain order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, StoreConfig, TargetKind};
+use crate::feed::Feed;
+use crate::intake::{Intake, Limits};
+use crate::lane::{Lane, LaneSpec};
+use crate::model::TargetName;
+use crate::observe::Board;
+use crate::rpc::{self, Rooms, ServeSpec};
+use crate::store::{MemoryStore, SafeToRepeat, SqliteStore, Store, StoreError};
+use crate::target::{Catalog, Each, Entry, Http, Target};
+use crate::time::wall_ms;
+use crate::wake::Wake;
+
+/// Windows up to this long are waited out after a restart, because what was
+/// sent before it still counts; longer ones begin anew.
+const WAITED_OUT: Duration = Duration::from_secs(10);
+
+/// What a listener still takes after its calls were told to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    store: OpenStore,
+    /// Cancelled first: no new work, streams end, lanes let go.
+    drain: CancellationToken,
+    /// Cancelled next: no more connections.
+    closed: CancellationToken,
+    listener: JoinHandle<anyhow::Result<()>>,
+    lanes: JoinSet<Result<(), StoreError>>,
+    patience: Duration,
+}
+
+impl Server {
+    /// Starts everything that a configuration says; it serves when this
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened, or the address not be bound; each says
+    /// what to do.
+    pub async fn start(config: Config) -> anyhow::Result<Server> {
+        let drain = CancellationToken::new();
+        let closed = CancellationToken::new();
+        let heartbeat = config.server.heartbeat;
+        let listen = config.server.listen;
+        let serve = ServeSpec {
+            max_calls: config.server.max_calls,
+            max_connections: config.server.max_connections,
+            max_streams: config.server.max_streams,
+        };
+        let patience = config.server.drain;
+        // Bound before the store is opened: a second server by mistake is told
+        // so whichever comes first.
+        let socket = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}"))?;
+        let address = socket.local_addr()?;
+        let opened = OpenStore::open(&config.store)?;
+        let store = opened.store.clone();
+        let catalog = catalog(config)?;
+        let rescued = store.rescue(safe_to_repeat(&catalog), wall_ms()).await?;
+        if rescued > 0 {
+            tracing::info!(chunks = rescued, "took up what an earlier process left");
+        }
+        let wake = Wake::default();
+        let intake = Intake::new(
+            store.clone(),
+            wake.clone(),
+            catalog.clone(),
+            Limits::default(),
+        );
+        let (lanes, board) = start_lanes(&opened, &wake, &catalog, &drain);
+        let rooms = Rooms {
+            feed: Feed::new(store.clone(), wake),
+            intake,
+            store: store.clone(),
+            catalog,
+            board,
+            drain: drain.clone(),
+            heartbeat,
+            streams: Arc::new(Semaphore::new(serve.max_calls)),
+        };
+        let until_closed = closed.clone().cancelled_owned();
+        let listener = tokio::spawn(async move {
+            let served = rpc::serve(rooms, socket, serve, until_closed).await;
+            served.context("the listener failed")
+        });
+        tracing::info!(%address, "serving");
+        Ok(Server {
+            address,
+            store: opened,
+            drain,
+            closed,
+            listener,
+            lanes,
+            patience,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until something fails that it cannot go on without.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = &mut self.listener => match ended {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) => anyhow::anyhow!("the listener ended"),
+                Err(panic) => anyhow::anyhow!("the listener panicked: {panic}"),
+            },
+            Some(ended) = self.lanes.join_next() => match ended {
+                Ok(Err(error)) => anyhow::Error::new(error).context("a lane stopped"),
+                Ok(Ok(())) => anyhow::anyhow!("a lane ended"),
+                Err(panic) => anyhow::anyhow!("a lane panicked: {panic}"),
+            },
+        }
+    }
+
+    /// Ends it in order: no new work; streams end with a status that says how
+    /// to go on; what is written to targets finishes, what is not goes back to
+    /// the queue. What takes longer than the configured drain is cut off, and
+    /// is then as after a crash.
+    ///
+    /// # Errors
+    ///
+    /// When something had to be cut off.
+    pub async fn drain(mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.patience;
+        self.drain.cancel();
+        let mut cut_off = Vec::new();
+        while let Ok(ended) = timeout_at(deadline, self.lanes.join_next()).await {
+            match ended {
+                None => break,
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => cut_off.push(error.to_string()),
+                Some(Err(panic)) => cut_off.push(panic.to_string()),
+            }
+        }
+        if !self.lanes.is_empty() {
+            cut_off.push("requests to targets were still under way".to_owned());
+            self.lanes.shutdown().await;
+        }
+        self.closed.cancel();
+        // Streams have been told to end; a connection that never sent its
+        // preface, or a health watch, would hold the listener for ever.
+        let last = Instant::now() + LAST_WORDS;
+        if timeout_at(last, &mut self.listener).await.is_err() {
+            self.listener.abort();
+        }
+        self.store.close().await;
+        if !cut_off.is_empty() {
+            bail!("the drain was cut short: {}", cut_off.join("; "));
+        }
+        tracing::info!("drained");
+        Ok(())
+    }
+}
+
+/// The store, and what only its owner may do with it.
+struct OpenStore {
+    store: Arc<dyn Store>,
+    file: Option<Arc<SqliteStore>>,
+}
+
+impl OpenStore {
+    fn open(config: &StoreConfig) -> anyhow::Result<OpenStore> {
+        Ok(match config {
+            StoreConfig::Memory => OpenStore {
+                store: Arc::new(MemoryStore::new()),
+                file: None,
+            },
+            StoreConfig::Sqlite { path } => {
+                let file = Arc::new(SqliteStore::open(path)?);
+                OpenStore {
+                    store: file.clone(),
+                    file: Some(file),
+                }
+            }
+        })
+    }
+
+    /// Whether an earlier process may have sent something.
+    fn was_used(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.was_used())
+    }
+
+    /// Finishes what is under way, and gives up the file.
+    async fn close(self) {
+        if let Some(file) = self.file {
+            // It blocks until the last commit.
+            let _ = tokio::task::spawn_blocking(move || file.close()).await;
+        }
+    }
+}
+
+/// A lane for each quota, and the board that shows them.
+fn start_lanes(
+    opened: &OpenStore,
+    wake: &Wake,
+    catalog: &Catalog,
+    drain: &CancellationToken,
+) -> (JoinSet<Result<(), StoreError>>, Board) {
+    let mut lanes = JoinSet::new();
+    let mut gauges = HashMap::new();
+    for targets in by_quota(catalog) {
+        let hold_until = opened
+            .was_used()
+            .then(|| Instant::now() + waited_out(&targets));
+        let spec = LaneSpec {
+            targets,
+            hold_until,
+            seed: fastrand::u64(..),
+        };
+        let lane = Lane::new(opened.store.clone(), wake.clone(), spec);
+        gauges.extend(lane.gauges());
+        lanes.spawn(lane.drive(drain.clone()));
+    }
+    (lanes, Board::new(gauges))
+}
+
+fn catalog(config: Config) -> anyhow::Result<Catalog> {
+    let quotas: BTreeMap<String, _> = config
+        .quotas
+        .into_iter()
+        .map(|quota| (quota.name.clone(), quota))
+        .collect();
+    let mut entries = Vec::new();
+    for target in config.targets {
+        let quota = quotas.get(&target.quota).cloned();
+        let quota = quota.with_context(|| format!("there is no quota `{}`", target.quota))?;
+        let downstream: Arc<dyn Target> = match &target.kind {
+            TargetKind::Http(http) => {
+                let http = Http::new(http.as_ref()).map_err(anyhow::Error::msg);
+                Arc::new(Each::new(
+                    http.with_context(|| format!("target `{}`", target.name))?,
+                ))
+            }
+        };
+        entries.push(Entry {
+            config: target,
+            quota,
+            target: downstream,
+        });
+    }
+    Ok(Catalog::new(entries))
+}
+
+fn safe_to_repeat(catalog: &Catalog) -> SafeToRepeat {
+    let catalog = catalog.clone();
+    Arc::new(move |target: &TargetName, item| {
+        let entry = catalog.get(target);
+        entry.is_some_and(|entry| entry.target.safe_to_repeat(item))
+    })
+}
+
+/// The targets of each quota that has any.
+fn by_quota(catalog: &Catalog) -> Vec<Vec<Arc<Entry>>> {
+    let mut quotas: BTreeMap<&str, Vec<Arc<Entry>>> = BTreeMap::new();
+    for entry in catalog.all() {
+        let targets = quotas.entry(&entry.quota.name).or_default();
+        targets.push(entry.clone());
+    }
+    quotas.into_values().collect()
+}
+
+/// How long the windows of a quota go back.
+fn waited_out(targets: &[Arc<Entry>]) -> Duration {
+    let quota = &targets[0].quota;
+    let windows = quota.limits.iter().map(|limit| limit.per);
+    let longest = windows.filter(|per| *per <= WAITED_OUT).max();
+    longest.map_or(Duration::ZERO, |per| per + quota.transit)
+}
