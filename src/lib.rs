@@ -8,6 +8,7 @@
 //! meet in the [`store`] and wake each other through [`wake`]. Each module may
 //! use only those below it in this list:
 //!
+//! - [`cli`]: one file for each verb of the command line
 //! - [`app`]: wires the rooms; the only start order and the only drain order
 //! - [`rpc`]: the gRPC face
 //! - [`intake`]: admission: limits, validation, idempotency, slicing, append
@@ -27,6 +28,7 @@
 #![warn(missing_docs)]
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod feed;

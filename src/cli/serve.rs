@@ -1,0 +1,65 @@
+//! `flowgate serve`: runs the server until it is told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::Server;
+use crate::config::Config;
+use crate::observe::{self, LogFormat};
+
+/// Run the server
+///
+/// It ends in order on SIGTERM or Ctrl-C: what was accepted is kept, and goes
+/// on when it is started again on the same store. A second one ends it at once.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The configuration; `flowgate check` explains what is wrong with one
+    #[arg(long, short, value_name = "FILE", default_value = "flowgate.toml")]
+    config: PathBuf,
+    /// Listen on an address that others can reach, although there is neither
+    /// authentication nor TLS: whoever reaches it may submit
+    #[arg(long)]
+    insecure: bool,
+    /// How the log is written, on stderr; `RUST_LOG` says how much of it
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// When it cannot start, or something failed that it cannot go on without.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    observe::log_to_stderr("info,refinery_core=warn", args.log_format);
+    let config = Config::load(&args.config)?;
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() && !args.insecure {
+        bail!(
+            "server.listen is {listen}, which others can reach, and there is neither \
+             authentication nor TLS yet.\nListen on 127.0.0.1, or say --insecure if the network \
+             in between is to be trusted."
+        );
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    let mut server = Server::start(config).await?;
+    let failure = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        failure = server.failed() => Some(failure),
+    };
+    tracing::info!("draining; a second signal ends it at once");
+    let drained = tokio::select! {
+        drained = server.drain() => drained,
+        _ = terminate.recv() => bail!("ended at once, by a second signal"),
+        _ = interrupt.recv() => bail!("ended at once, by a second signal"),
+    };
+    match failure {
+        Some(failure) => Err(failure),
+        None => drained.map(|()| ExitCode::SUCCESS),
+    }
+}
