@@ -197,6 +197,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "configuration:7: targets.guests.quota: there are no quotas; add `[quotas.crm]`"),
     ("allow_headers = [\"X-A\", \"Host\"]",
         "configuration:7: targets.guests.allow_headers[1]: items cannot be let to set `host`"),
+    ("ca = \"nope.pem\"",
+        "configuration:7: targets.guests.ca: /etc/flowgate/nope.pem cannot be read: "),
+    ("ca = 1",
+        "configuration:7: targets.guests.ca: this is a number; write a text in quotes"),
     ("idempotency_header = \"Content-Type\"",
         "configuration:7: targets.guests.idempotency_header: `content-type` has another use"),
     ("headers = \"x\"",
@@ -377,6 +381,54 @@ fn secrets_come_from_the_environment_a_file_or_the_text() {
     let shown = format!("{loaded:?}");
     for secret in ["from-env", "from-a-file", "in-the-text"] {
         assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+/// A certificate in PEM, and the key that it goes with.
+fn certificate() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::default();
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+#[test]
+fn the_certificates_to_trust_come_from_a_file_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((one, key), (other, _)) = (certificate(), certificate());
+    std::fs::write(
+        folder.path().join("ca.pem"),
+        format!("One:\n{one}{key}{other}"),
+    )
+    .unwrap();
+    let load = |text: &str| Config::parse(text, folder.path(), &no_env);
+    let config = load(&with("ca = \"ca.pem\"")).unwrap();
+    assert_eq!(http(&config.targets[0]).ca.len(), 2);
+    let config = load(MINIMAL).unwrap();
+    assert!(http(&config.targets[0]).ca.is_empty());
+}
+
+#[test]
+fn a_file_of_certificates_that_does_not_do_is_told_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, key) = certificate();
+    let cut = &whole[..whole.len() / 2];
+    let garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let https = "https://api.example.com/v1";
+    for (url, file, says) in [
+        (https, "", "there is no certificate in "),
+        (https, &key[..], "there is no certificate in "),
+        (https, cut, "a section of it is cut or garbled"),
+        (https, &format!("{whole}{garbled}"), "certificate 2 in "),
+        ("http://api.example.com", &whole, "`url` is without TLS"),
+    ] {
+        std::fs::write(folder.path().join("ca.pem"), file).unwrap();
+        let text = with("ca = \"ca.pem\"").replace(https, url);
+        let error = Config::parse(&text, folder.path(), &no_env).unwrap_err();
+        assert_eq!(error.problems().len(), 1, "{error}");
+        let said = error.to_string();
+        let starts = said.starts_with("configuration:7: targets.guests.ca: ");
+        assert!(starts && said.contains(says), "{says}: {said}");
     }
 }
 

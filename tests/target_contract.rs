@@ -5,6 +5,8 @@
 //! would be silent for ever. No outcome depends on how fast the machine is.
 
 mod support;
+#[path = "target_contract/tls.rs"]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -46,6 +48,7 @@ fn config(base: &str) -> HttpConfig {
         connect_timeout: LONG,
         idle_timeout: LONG,
         protocol: Protocol::Auto,
+        ca: Vec::new(),
         reply_limit: 1000,
         busy_503: true,
         max_retry_after: LONG,

@@ -134,6 +134,7 @@ impl Summary<'_> {
                 show_duration(retry.patience)
             ),
         )?;
+        trust(f, http)?;
         repeating(f, http)?;
         actions(f, http)?;
         calls(f, http)?;
@@ -249,6 +250,22 @@ fn limits(quota: &QuotaConfig) -> String {
     limits.join(" and ")
 }
 
+/// Whom a target's certificate must come from.
+fn trust(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
+    if http.base.scheme_str() != Some("https") {
+        return Ok(());
+    }
+    let label = "  trusts";
+    match u32::try_from(http.ca.len()).unwrap_or(u32::MAX) {
+        0 => line(f, label, "the public authorities"),
+        n => line(
+            f,
+            label,
+            format_args!("only {} of `ca`", count(n, "certificate")),
+        ),
+    }
+}
+
 /// What is sent again although it may have been done, and what becomes of the
 /// rest.
 fn repeating(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
@@ -361,6 +378,7 @@ mod tests {
           concurrency   up to 50 requests under way
           time-outs     30s a request, 5s a connection; kept 4s without a request
           tries         up to 10, up to 200ms apart at first and 30s at last, for 1h
+          trusts        the public authorities
           sent again    after a 5xx or no answer: GET, PUT and DELETE
                         else a 5xx ends UNAVAILABLE, no answer ends IN_DOUBT
           actions       create: POST /guests

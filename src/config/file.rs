@@ -65,6 +65,7 @@ pub(super) struct Target {
     pub(super) connect_timeout: Option<String>,
     pub(super) idle_timeout: Option<String>,
     pub(super) protocol: Option<String>,
+    pub(super) ca: Option<String>,
     pub(super) idempotency_header: Option<String>,
     pub(super) repeatable: Option<bool>,
     pub(super) idempotent_methods: Option<bool>,

@@ -5,6 +5,7 @@
 //! here, `error` says by file, line and key what was wrong and what would be
 //! right. [`reference`](reference()) is the list of keys, for people.
 
+mod ca;
 mod document;
 mod error;
 mod file;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderName, Method, Uri};
+use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 
 use crate::core::classify::RetryPolicy;
@@ -222,6 +224,9 @@ pub struct HttpConfig {
     pub idle_timeout: Duration,
     /// Which protocol to speak.
     pub protocol: Protocol,
+    /// Over TLS, only what these certificates vouch for is trusted; empty for
+    /// the public authorities.
+    pub ca: Vec<CertificateDer<'static>>,
     /// Bytes of a reply that are kept; the rest is cut.
     pub reply_limit: usize,
     /// 503 with `Retry-After` proves that nothing was done.

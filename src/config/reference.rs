@@ -193,6 +193,8 @@ const KEYS: &[Key] = &[
         "How long a connection is kept without a request. Shorter than the target keeps it, or a request may meet its closing."),
     key("targets.NAME.protocol", KeyValue::Word(PROTOCOLS), Is("\"auto\""),
         "`auto` speaks HTTP/2 where TLS negotiates it, else HTTP/1.1; `http2` speaks it without TLS too."),
+    key("targets.NAME.ca", KeyValue::Text, Words("the public authorities"),
+        "A PEM file of certificates; with it, only the authorities in it are trusted. For `https://`. Read at start; relative to the folder of the configuration."),
     key("targets.NAME.idempotency_header", KeyValue::Text, Words("none"),
         "The header in which the target takes an idempotency key, e.g. `\"Idempotency-Key\"`: the item's own, else one made for it. With it, an item without an answer is sent again."),
     key("targets.NAME.repeatable", KeyValue::Flag, Is("false"),

@@ -301,6 +301,7 @@ fn unused() -> HttpConfig {
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(4),
         protocol: Protocol::Auto,
+        ca: Vec::new(),
         reply_limit: 65_536,
         busy_503: true,
         max_retry_after: Duration::from_mins(10),

@@ -203,6 +203,11 @@ impl HttpTarget {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The requests so far, in the order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.ledger.borrow().requests.clone()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Uri};
+use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 
 use super::Check;
@@ -13,7 +14,7 @@ use crate::config::key::KeyPath;
 use crate::config::reference::{METHODS, PROTOCOLS};
 use crate::config::secret::SecretSource;
 use crate::config::text::{parse_size, show_size};
-use crate::config::{HeaderOrigin, HttpConfig, Protocol, file};
+use crate::config::{HeaderOrigin, HttpConfig, Protocol, ca, file};
 use crate::model::{TargetName, Verb};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -71,6 +72,7 @@ impl Check<'_> {
             connect_timeout: self.duration(&connect, file.connect_timeout, CONNECT_TIMEOUT, least),
             idle_timeout: self.duration(&idle, file.idle_timeout, IDLE_TIMEOUT, Duration::ZERO),
             protocol: self.protocol(at, file.protocol),
+            ca: self.ca(&at.key("ca"), base.as_ref(), file.ca),
             reply_limit: self.reply_limit(at, file.reply_limit),
             busy_503: file.busy_503.unwrap_or(true),
             max_retry_after: self.duration(
@@ -226,6 +228,28 @@ impl Check<'_> {
         };
         let place = self.word(&at.key("protocol"), &given, PROTOCOLS);
         [Protocol::Auto, Protocol::Http1, Protocol::Http2][place]
+    }
+
+    /// The certificates to trust; none for the public authorities.
+    fn ca(
+        &mut self,
+        at: &KeyPath,
+        base: Option<&Uri>,
+        given: Option<String>,
+    ) -> Vec<CertificateDer<'static>> {
+        let Some(given) = given else {
+            return Vec::new();
+        };
+        if base.is_some_and(|base| base.scheme_str() == Some("http")) {
+            self.fault(
+                at,
+                "`url` is without TLS, which this is for; write `https://` there, or leave this out",
+            );
+        }
+        ca::read(&self.base_dir.join(given)).unwrap_or_else(|message| {
+            self.fault(at, message);
+            Vec::new()
+        })
     }
 
     fn reply_limit(&mut self, at: &KeyPath, given: Option<String>) -> usize {

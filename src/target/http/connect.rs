@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,12 +13,14 @@ use bytes::Bytes;
 use http::Uri;
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tower::ServiceExt;
 
-use crate::config::Protocol;
+use crate::config::{HttpConfig, Protocol};
 
 /// Makes connections to one HTTP target.
 pub(super) struct Dialer {
@@ -48,29 +51,26 @@ pub(super) struct Unreachable {
 const STREAMS_AT_FIRST: usize = 100;
 
 impl Dialer {
-    /// For the scheme, host and port of `base`; `timeout` is for a whole
-    /// connection, from looking up the name to the last handshake.
-    pub(super) fn new(
-        base: Uri,
-        protocol: Protocol,
-        timeout: Duration,
-    ) -> Result<Dialer, rustls::Error> {
+    /// For the scheme, host and port of the configuration's `base`; its
+    /// `connect_timeout` is for a whole connection, from looking up the name to
+    /// the last handshake.
+    pub(super) fn new(config: &HttpConfig) -> Result<Dialer, rustls::Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
+            .with_tls_config(tls_config(&config.ca)?)
             .https_or_http();
-        let connector = match protocol {
+        let connector = match config.protocol {
             Protocol::Auto => tls.enable_all_versions().wrap_connector(tcp),
             Protocol::Http1 => tls.enable_http1().wrap_connector(tcp),
             Protocol::Http2 => tls.enable_http2().wrap_connector(tcp),
         };
         Ok(Dialer {
             connector,
-            base,
-            protocol,
-            timeout,
+            base: config.base.clone(),
+            protocol: config.protocol,
+            timeout: config.connect_timeout,
         })
     }
 
@@ -94,7 +94,10 @@ impl Dialer {
             Ok(Ok(dialed)) => Ok(dialed),
             Ok(Err(error)) => Err(Unreachable {
                 reason: "CONNECT_FAILED",
-                message: format!("no connection to the target: {}", told(error.as_ref())),
+                message: format!(
+                    "no connection to the target: {}",
+                    self.fault(error.as_ref())
+                ),
             }),
             Err(_) => Err(Unreachable {
                 reason: "CONNECT_TIMEOUT",
@@ -110,7 +113,7 @@ impl Dialer {
         let io = self.connector.clone().oneshot(self.base.clone()).await?;
         let negotiated = io.connected().is_negotiated_h2();
         if self.protocol == Protocol::Http2 && self.is_tls() && !negotiated {
-            return Err("it does not speak HTTP/2, which `protocol` asks for".into());
+            return Err(self.not_spoken().into());
         }
         if !(negotiated || self.protocol == Protocol::Http2) {
             let (sender, connection) = http1::handshake(io).await?;
@@ -129,6 +132,67 @@ impl Dialer {
             polled
         }));
         Ok(Dialed::Http2(sender, streams))
+    }
+
+    /// Why there is no connection, and what may help.
+    fn fault(&self, error: &(dyn Error + 'static)) -> String {
+        match tls_error(error) {
+            Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+                self.not_spoken().to_owned()
+            }
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => {
+                "its certificate is not trusted: no authority that is trusted here has issued it; \
+                   `ca` names those of a target"
+                    .to_owned()
+            }
+            _ => told(error),
+        }
+    }
+
+    /// That the target shares no protocol with this side.
+    fn not_spoken(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Auto => "it speaks neither HTTP/2 nor HTTP/1.1",
+            Protocol::Http1 => "it does not speak HTTP/1.1, which `protocol` asks for",
+            Protocol::Http2 => "it does not speak HTTP/2, which `protocol` asks for",
+        }
+    }
+}
+
+/// TLS that trusts these certificates only, or the public authorities if there
+/// are none. Which protocols to offer is added later.
+fn tls_config(ca: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()?;
+    let tls = if ca.is_empty() {
+        tls.with_webpki_roots()
+    } else {
+        let mut roots = RootCertStore::empty();
+        for certificate in ca {
+            roots.add(certificate.clone())?;
+        }
+        tls.with_root_certificates(roots)
+    };
+    Ok(tls.with_no_client_auth())
+}
+
+/// What TLS says, if it is TLS that says it.
+fn tls_error<'e>(mut error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    loop {
+        if let Some(tls) = error.downcast_ref() {
+            return Some(tls);
+        }
+        // An I/O error passes for what it holds: its source is the next one.
+        let held = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        error = match held {
+            Some(held) => held,
+            None => error.source()?,
+        };
     }
 }
 

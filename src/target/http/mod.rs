@@ -60,8 +60,8 @@ impl Http {
     ///
     /// What is wrong with the configuration, for people.
     pub fn new(config: &HttpConfig) -> Result<Http, String> {
-        let dialer = Dialer::new(config.base.clone(), config.protocol, config.connect_timeout)
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let dialer =
+            Dialer::new(config).map_err(|error| format!("TLS cannot be set up: {error}"))?;
         Ok(Http {
             requests: Requests::new(config)?,
             pool: Pool::new(dialer, config.idle_timeout),

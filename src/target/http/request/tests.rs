@@ -23,6 +23,7 @@ fn config() -> HttpConfig {
         connect_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
         protocol: Protocol::Auto,
+        ca: Vec::new(),
         reply_limit: 1024,
         busy_503: true,
         max_retry_after: Duration::from_mins(1),
