@@ -47,6 +47,8 @@ pub struct Submission {
     commits: FuturesOrdered<BoxFuture<'static, Result<Appended, StoreError>>>,
     /// A seal is on disk or on the way there.
     sealed: bool,
+    /// The seal went without items.
+    seals_only: bool,
 }
 
 impl Submission {
@@ -62,6 +64,7 @@ impl Submission {
             reached: next,
             held: batch.progress.counts.total,
             sealed: batch.sealed_by.is_some(),
+            seals_only: false,
             batch,
             commits: FuturesOrdered::new(),
         }
@@ -190,6 +193,7 @@ impl Submission {
             self.sealed = true;
             self.tail_since = None;
             let tail = self.tail.take().map(new_chunk);
+            self.seals_only = tail.is_none();
             self.commit(tail.into_iter().collect(), Some(Seal::At(taken)));
         }
         Ok(())
@@ -211,6 +215,11 @@ impl Submission {
                 self.batch = *batch;
                 Ok(Some(&self.batch))
             }
+            // Somebody else has said the same first: repeating it is harmless.
+            Appended::Sealed(batch) if self.is_repeated_seal(&batch) => {
+                self.batch = *batch;
+                Ok(Some(&self.batch))
+            }
             Appended::Sealed(batch) => Err(sealed(&batch, batch.progress.counts.total)),
             Appended::Moved(batch) => Err(conflict(
                 &batch,
@@ -218,6 +227,13 @@ impl Submission {
             )),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Whether what could not be done for a seal was to seal a batch that is
+    /// sealed just so.
+    fn is_repeated_seal(&self, batch: &Batch) -> bool {
+        let is_last = self.commits.is_empty();
+        self.seals_only && is_last && batch.progress.counts.total == self.held
     }
 
     /// Items that this batch holds or is about to.

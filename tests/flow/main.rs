@@ -391,6 +391,40 @@ async fn frames_of_one_item_do_not_become_chunks_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_streams_may_seal_the_same_batch_at_once() {
+    let world = World::start(&[], vec![TargetSpec::named("guests")]);
+    let opened = world.intake.open(TenantId::default(), spec("guests")).await;
+    let mut first = opened.expect("a submission");
+    let items = (0..3).map(draft).collect();
+    first.append(items, None, 48).await.expect("it is taken");
+    first.flush();
+    while first.committed().await.expect("it is held").is_some() {}
+    let batch = world.read(first.batch()).await;
+    let mut second = world.intake.resume(batch).expect("a submission");
+    first.seal(Some(3)).expect("it is sealed");
+    second.seal(Some(3)).expect("it is sealed");
+    for submission in [&mut first, &mut second] {
+        let sealed = submission.committed().await.expect("no conflict");
+        assert_eq!(sealed.map(|batch| batch.progress.counts.total), Some(3));
+    }
+    // With other items it is not the same.
+    let opened = world.intake.open(TenantId::default(), spec("guests")).await;
+    let mut first = opened.expect("a submission");
+    let mut second = world
+        .intake
+        .resume(first.batch().clone())
+        .expect("a submission");
+    for (number, submission) in (0..).zip([&mut first, &mut second]) {
+        let appended = submission.append(vec![draft(number)], None, 16).await;
+        appended.expect("it is taken");
+        submission.seal(None).expect("it is on its way");
+    }
+    first.committed().await.expect("it is held");
+    let refused = second.committed().await.expect_err("another one was first");
+    assert_eq!(refused.reason, "BATCH_SEALED");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_takes_up_what_an_earlier_one_left() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let reached = Arc::new(Notify::new());
