@@ -197,6 +197,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "configuration:7: targets.guests.quota: there are no quotas; add `[quotas.crm]`"),
     ("allow_headers = [\"X-A\", \"Host\"]",
         "configuration:7: targets.guests.allow_headers[1]: items cannot be let to set `host`"),
+    ("allow_headers = [\"Cookie\"]",
+        "configuration:7: targets.guests.allow_headers[0]: items cannot be let to set `cookie`"),
     ("ca = \"nope.pem\"",
         "configuration:7: targets.guests.ca: /etc/flowgate/nope.pem cannot be read: "),
     ("ca = 1",

@@ -2,6 +2,7 @@
 
 pub mod classify;
 pub mod fair;
+pub mod headers;
 pub mod lifecycle;
 pub mod rate;
 pub mod slice;

@@ -15,6 +15,7 @@ use crate::config::reference::{METHODS, PROTOCOLS};
 use crate::config::secret::SecretSource;
 use crate::config::text::{parse_size, show_size};
 use crate::config::{HeaderOrigin, HttpConfig, Protocol, ca, file};
+use crate::core::headers::{is_framing, is_reserved};
 use crate::model::{TargetName, Verb};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,7 +41,7 @@ impl Check<'_> {
         let idempotency_header = file.idempotency_header.and_then(|given| {
             let at = at.key("idempotency_header");
             let name = self.header_name(&at, &given)?;
-            if is_reserved(&name) || headers.iter().any(|(set, _)| *set == name) {
+            if is_reserved(name.as_str()) || headers.iter().any(|(set, _)| *set == name) {
                 self.fault(
                     &at,
                     format!("`{name}` has another use; write another header"),
@@ -167,7 +168,7 @@ impl Check<'_> {
             if headers.iter().any(|(set, _)| *set == name) {
                 self.fault(&at, "this header is given twice; keep one of them");
             }
-            if is_reserved(&name) && name != http::header::AUTHORIZATION {
+            if is_framing(name.as_str()) {
                 self.fault(&at, "this header follows from the request; leave it out");
             }
             if self.is_incomplete(&at) {
@@ -203,7 +204,7 @@ impl Check<'_> {
                 continue;
             };
             let is_set = headers.iter().any(|(set, _)| *set == name);
-            if is_reserved(&name) || is_set || idempotency == Some(&name) {
+            if is_reserved(name.as_str()) || is_set || idempotency == Some(&name) {
                 self.fault(
                     &at,
                     format!("items cannot be let to set `{name}`; leave it out"),
@@ -270,25 +271,6 @@ impl Check<'_> {
         }
         REPLY_LIMIT
     }
-}
-
-/// Headers that are the transport's, or the payload's.
-fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [&str; 11] = [
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let name = name.as_str();
-    RESERVED.contains(&name) || name.starts_with("proxy-") || name.starts_with("grpc-")
 }
 
 /// Reads the address that every request stays under. The error does not quote

@@ -3,6 +3,7 @@
 
 use http::{HeaderName, HeaderValue};
 
+use crate::core::headers::is_reserved;
 use crate::model::{Code, Refusal};
 
 /// Bytes of a path with its query.
@@ -15,48 +16,10 @@ const ID_LIMIT: usize = 1024;
 /// been seen to decode twice.
 const DECODINGS: usize = 3;
 
-/// Headers that say where a request ends, where it goes or who sends it: never
-/// the caller's to set.
-const RESERVED: [&str; 13] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "grpc-"];
-
-/// Headers that the connection sets itself, so that not even the operator can.
-const FRAMING: [&str; 10] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// A refusal of one field of an item.
 pub(super) fn refusal(reason: &'static str, field: &str, message: impl Into<String>) -> Refusal {
     let message = message.into();
     Refusal::new(Code::InvalidArgument, reason, message.clone()).field(field, message)
-}
-
-/// Whether only the connection may set this header.
-pub(super) fn is_framing(name: &HeaderName) -> bool {
-    FRAMING.contains(&name.as_str())
 }
 
 /// Checks a path with its query, that comes from a caller: below a base it
@@ -185,7 +148,7 @@ pub(super) fn header(
         ));
     };
     let is_key = key == Some(&parsed);
-    if is_key || is_reserved(&parsed) {
+    if is_key || is_reserved(parsed.as_str()) {
         let instead = match parsed.as_str() {
             _ if is_key => "; give the item an `idempotency_key`",
             "content-type" => "; it comes from the payload",
@@ -219,14 +182,6 @@ pub(super) fn value(text: &str) -> Result<HeaderValue, &'static str> {
     ascii
         .flatten()
         .ok_or("a header's value has only visible ASCII characters, spaces and tabs")
-}
-
-fn is_reserved(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    RESERVED.contains(&name)
-        || RESERVED_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
 }
 
 /// A name as it may stand in a field's path.

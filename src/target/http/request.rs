@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 
 use super::admit::{self, refusal};
 use crate::config::HttpConfig;
+use crate::core::headers::is_framing;
 use crate::model::{Action, Form, HttpCall, Item, Operation, Refusal, Verb};
 
 /// The methods that an item can ask for.
@@ -257,7 +258,7 @@ fn fixed_headers(config: &HttpConfig) -> Result<HeaderMap, String> {
         HeaderValue::from_static("application/json, */*;q=0.1"),
     );
     for (name, secret) in &config.headers {
-        if admit::is_framing(name) {
+        if is_framing(name.as_str()) {
             return Err(format!("the header `{name}` is set by the connection"));
         }
         // Never the value: it may be a credential.
