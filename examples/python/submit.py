@@ -1,9 +1,10 @@
 """Submits guests to a running Flowgate: a few at once, then many as a stream.
 
-    pip install grpcio grpcio-tools grpcio-status
-    python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. \\
-        proto/flowgate/v1/*.proto
-    python examples/python/submit.py 127.0.0.1:50051 guests
+    pip install grpcio grpcio-tools googleapis-common-protos
+    mkdir -p target/python
+    python -m grpc_tools.protoc -I proto --python_out=target/python \\
+        --grpc_python_out=target/python proto/flowgate/v1/*.proto
+    PYTHONPATH=target/python python examples/python/submit.py 127.0.0.1:50051 guests
 """
 
 import json
@@ -11,10 +12,17 @@ import sys
 
 import grpc
 from flowgate.v1 import batch_pb2, batch_service_pb2, batch_service_pb2_grpc, item_pb2
+from google.rpc import error_details_pb2
 
 
 def item(number: int) -> item_pb2.Item:
-    guest = {"name": f"Guest {number}", "email": f"guest{number}@example.com"}
+    guest = {
+        "name": f"Guest {number}",
+        "town": "Porto",
+        # Every tenth has none, to show a failure.
+        "email": f"guest{number}@example.com" if number % 10 != 1 else "",
+        "visit_date": "2026-11-03",
+    }
     return item_pb2.Item(
         id=f"row-{number}",
         payload=item_pb2.Payload(json_text=json.dumps(guest)),
@@ -25,8 +33,14 @@ def show(result: item_pb2.ItemResult) -> None:
     if result.WhichOneof("outcome") == "success":
         print(f"  {result.id}: {result.success.target_status}")
     else:
-        kind = item_pb2.FailureKind.Name(result.failure.kind)
-        print(f"  {result.id}: {kind}: {result.failure.error.message}")
+        failure = result.failure
+        kind = item_pb2.FailureKind.Name(failure.kind)
+        print(f"  {result.id}: {kind}: {failure.error.message}")
+        for detail in failure.error.details:
+            named = error_details_pb2.BadRequest()
+            if detail.Unpack(named):
+                for violation in named.field_violations:
+                    print(f"    {violation.field} {violation.description}")
 
 
 def submit_and_wait(batches, target: str) -> None:

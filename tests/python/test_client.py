@@ -214,6 +214,26 @@ def a_stream_takes_items_while_it_tells_results(batches):
     assert again[-1].finished == finished
 
 
+def the_example_of_the_readme_works(address, stubs):
+    example = os.path.join(ROOT, "examples", "python", "submit.py")
+    run = subprocess.run(
+        [sys.executable, example, address, "guests"],
+        env={**os.environ, "PYTHONPATH": stubs},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    for line in [
+        "  row-0: 201",
+        "    payload.email is missing",
+        "120 of 120, 12 failed",
+        "finished: BATCH_STATE_PARTIALLY_SUCCEEDED",
+    ]:
+        assert line in run.stdout.splitlines(), (line, run.stdout)
+
+
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
@@ -234,8 +254,10 @@ def main():
             for test in tests:
                 test(batches)
                 print("ok", test.__name__)
+        the_example_of_the_readme_works(flowgate.address, folder)
+        print("ok", the_example_of_the_readme_works.__name__)
         flowgate.stop()
-        print(f"{len(tests)} passed, 0 failed")
+        print(f"{len(tests) + 1} passed, 0 failed")
 
 
 if __name__ == "__main__":

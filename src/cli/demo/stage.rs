@@ -97,11 +97,14 @@ impl Stage {
     /// What to type while the servers are left running.
     pub fn tour(&self, flowgate: SocketAddr) -> String {
         let api = self.api.address();
+        // As it was started: it need not be installed.
+        let program = std::env::args().next();
+        let program = program.unwrap_or_else(|| "flowgate".to_owned());
         format!(
             r#"Flowgate listens on {flowgate} and the guest API on {api}. In another terminal:
 
-  flowgate targets --server http://{flowgate}
-  flowgate list --server http://{flowgate}
+  {program} targets --server {flowgate}
+  {program} list --server {flowgate}
   grpcurl -plaintext {flowgate} list
   grpcurl -plaintext -d '{{"spec": {{"target": "{TARGET}"}}, "items": [{{"payload": {{"json":
     {{"name": "Ada", "town": "London", "email": "ada@example.org", "visit_date": "2026-11-03"}}}}}}]}}' \
