@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod fair;
 pub mod headers;
+pub mod json;
 pub mod lifecycle;
 pub mod rate;
 pub mod slice;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Draft;
+use crate::core::json::nesting;
 use crate::model::{BatchSpec, Code, Form, Item, Payload, Refusal};
 
 /// The deepest nesting of a JSON payload: what every parser on the way takes.
@@ -160,27 +161,6 @@ fn is_header_text(byte: u8) -> bool {
     byte == b' ' || byte.is_ascii_graphic()
 }
 
-/// How deep JSON text is nested. Exact for valid JSON; no deeper than it looks
-/// for anything else.
-fn nesting(json: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for &byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 /// Checks text that people and headers have to live with.
 fn text(text: &str, most: usize) -> Result<(), String> {
     let length = text.chars().count();
@@ -228,21 +208,6 @@ pub(super) fn invalid_items(faults: &[(usize, Refusal)], at: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nesting_counts_brackets_outside_of_strings() {
-        let table = [
-            ("1", 0),
-            ("{}", 1),
-            ("[[],[[]]]", 3),
-            (r#"{"a":"[[[["}"#, 1),
-            (r#"{"a\"":["]"]}"#, 2),
-            (r#"["\\",[]]"#, 2),
-        ];
-        for (json, depth) in table {
-            assert_eq!(nesting(json.as_bytes()), depth, "{json}");
-        }
-    }
 
     #[test]
     fn a_hundred_levels_are_taken_and_one_more_is_not() {

@@ -456,17 +456,7 @@ async fn cancelling_is_idempotent_and_says_what_became_of_each_item() {
     let held = latch.clone();
     let script = move |_: &_| Act::answer(200, "").after(&held);
     let mut world = World::with("limits = [\"10/h\"]", script).await;
-    let request = BatchSubmitRequest {
-        wait: Some(false),
-        ..submit((0..50).map(item).collect())
-    };
-    let response = world
-        .batches
-        .batch_submit(request)
-        .await
-        .expect("at once")
-        .into_inner();
-    let batch_id = response.batch.expect("a batch").id;
+    let batch_id = world.detach(50).await;
     world.target.arrived(10).await;
     let cancel = CancelBatchRequest {
         batch_id: batch_id.clone(),
@@ -518,17 +508,7 @@ async fn targets_say_what_they_take_and_how_they_are_doing() {
         targets[0].quota.as_ref().expect("a quota").limits,
         ["100/s", "5000/m"]
     );
-    let request = BatchSubmitRequest {
-        wait: Some(false),
-        ..submit((0..500).map(item).collect())
-    };
-    let response = world
-        .batches
-        .batch_submit(request)
-        .await
-        .expect("at once")
-        .into_inner();
-    let batch_id = response.batch.expect("a batch").id;
+    let batch_id = world.detach(500).await;
     world.target.arrived(1).await;
     // It waits for the target, and both the target and the batch say so.
     let status = loop {

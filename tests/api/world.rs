@@ -83,6 +83,16 @@ impl World {
         }
     }
 
+    /// Submits so many items without waiting, and returns the batch's id.
+    pub async fn detach(&mut self, count: u32) -> String {
+        let request = BatchSubmitRequest {
+            wait: Some(false),
+            ..submit((0..count).map(item).collect())
+        };
+        let response = self.batches.batch_submit(request).await.expect("at once");
+        response.into_inner().batch.expect("a batch").id
+    }
+
     /// Shows that others are unhurt: a batch of its own goes through.
     pub async fn is_unhurt(&mut self) {
         let response = self

@@ -13,6 +13,7 @@ use jiff::fmt::rfc2822;
 use serde::de::IgnoredAny;
 
 use super::complaint::{Complaint, clean};
+use crate::core::json::nesting;
 use crate::model::{Answer, Cause, Form, Payload, Reply, Violation};
 
 /// How one target's answers are to be read.
@@ -187,26 +188,6 @@ fn is_struct(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'{')
         && is_json(body)
         && nesting(body) <= STRUCT_NESTING
-}
-
-/// How deep objects and lists go, in valid JSON.
-fn nesting(body: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0usize, 0, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]
