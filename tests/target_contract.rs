@@ -765,7 +765,7 @@ impl Single for Panics {
     fn call<'a>(
         &'a self,
         item: &'a Item,
-        _key: &'a str,
+        _key: flowgate::target::Key<'a>,
         mut permit: Permit,
     ) -> BoxFuture<'a, Reply> {
         Box::pin(async move {

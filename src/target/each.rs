@@ -1,7 +1,7 @@
 //! Makes a target of a downstream that takes one item a request. Knows the
 //! order of things, not the protocol.
 
-use std::borrow::Cow;
+use std::fmt::{self, Display};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -27,10 +27,13 @@ impl<S: Single> Each<S> {
     /// Sends one item and tells its reply.
     async fn one(&self, chunk: &Chunk, at: u32, permit: Permit, wire: &Wire) {
         let item = &chunk.items[at as usize];
-        let key = key_of(item, chunk.batch);
+        let key = Key {
+            item,
+            batch: chunk.batch,
+        };
         // The call is gone after a panic; all it shares is the connections,
         // which keep nothing of it.
-        let call = async { self.single.call(item, &key, permit).await };
+        let call = async { self.single.call(item, key, permit).await };
         let reply = AssertUnwindSafe(call).catch_unwind().await;
         wire.reply(at, reply.unwrap_or_else(|_| panicked(wire.written(at))));
     }
@@ -73,11 +76,20 @@ fn permits(wire: &Wire, items: usize) -> impl Stream<Item = (u32, Permit)> + Sen
     })
 }
 
-/// The item's own key, or one that is the same on every try.
-fn key_of(item: &Item, batch: BatchId) -> Cow<'_, str> {
-    match &item.key {
-        Some(key) => Cow::Borrowed(key),
-        None => Cow::Owned(format!("flowgate-{batch}-{}", item.index)),
+/// What an item is known by, the same on every try: its own key, or one that
+/// is made up. It is written out only where it is needed.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    item: &'a Item,
+    batch: BatchId,
+}
+
+impl Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.item.key {
+            Some(key) => f.write_str(key),
+            None => write!(f, "flowgate-{}-{}", self.batch, self.item.index),
+        }
     }
 }
 

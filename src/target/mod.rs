@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use crate::model::{Chunk, Item, Refusal, Reply};
 
 pub use catalog::{Catalog, Entry};
-pub use each::Each;
+pub use each::{Each, Key};
 pub use http::Http;
 pub use wire::{Ahead, Incoming, Permit, Stop, Wire, wire};
 
@@ -61,5 +61,5 @@ pub trait Single: Send + Sync + 'static {
     /// Sends one item. `key` is what goes into the idempotency header, where
     /// there is one. The permit is told just before the first byte is written,
     /// and when the answer begins.
-    fn call<'a>(&'a self, item: &'a Item, key: &'a str, permit: Permit) -> BoxFuture<'a, Reply>;
+    fn call<'a>(&'a self, item: &'a Item, key: Key<'a>, permit: Permit) -> BoxFuture<'a, Reply>;
 }

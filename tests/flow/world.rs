@@ -17,7 +17,7 @@ use flowgate::model::{
 };
 use flowgate::observe::Gauge;
 use flowgate::store::{MemoryStore, Store, StoreError};
-use flowgate::target::{Catalog, Each, Entry, Permit, Single};
+use flowgate::target::{Catalog, Each, Entry, Key, Permit, Single};
 use flowgate::time::wall_ms;
 use flowgate::wake::Wake;
 use futures_util::future::BoxFuture;
@@ -77,19 +77,19 @@ impl Single for Scripted {
     fn call<'a>(
         &'a self,
         item: &'a Item,
-        key: &'a str,
+        key: Key<'a>,
         mut permit: Permit,
     ) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             permit.written();
             let before = {
                 let mut ledger = self.ledger.lock().expect("the ledger");
-                let before = ledger.iter().filter(|sent| sent.key == key).count();
+                let before = ledger.iter().filter(|sent| sent.key == key.to_string()).count();
                 ledger.push(Sent {
                     at: Instant::now(),
                     target: self.name,
                     index: item.index,
-                    key: key.to_owned(),
+                    key: key.to_string(),
                 });
                 before
             };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use http_body_util::Full;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -20,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tower::ServiceExt;
 
+use super::http1::Http1;
 use crate::config::{HttpConfig, Protocol};
 
 /// Makes connections to one HTTP target.
@@ -30,13 +31,14 @@ pub(super) struct Dialer {
     timeout: Duration,
 }
 
-/// A connection that is ready for its first request. Its socket is driven by a
-/// task of its own, which ends with it.
+/// A connection that is ready for its first request.
 pub(super) enum Dialed {
     /// One request at a time.
-    Http1(http1::SendRequest<Full<Bytes>>),
+    Http1(Http1),
     /// Many at once; the number is how many the target takes, as far as it has
-    /// said so yet.
+    /// said so yet. Its socket is driven by a task of its own, which ends with
+    /// it: a request's first byte is later than its permit says by that task's
+    /// turn, which `transit` has to allow for.
     Http2(http2::SendRequest<Full<Bytes>>, Arc<AtomicUsize>),
 }
 
@@ -116,9 +118,7 @@ impl Dialer {
             return Err(self.not_spoken().into());
         }
         if !(negotiated || self.protocol == Protocol::Http2) {
-            let (sender, connection) = http1::handshake(io).await?;
-            tokio::spawn(connection);
-            return Ok(Dialed::Http1(sender));
+            return Ok(Dialed::Http1(Http1::on(io).await?));
         }
         let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

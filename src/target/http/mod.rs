@@ -13,6 +13,7 @@ mod admit;
 mod answer;
 mod complaint;
 mod connect;
+mod http1;
 mod pool;
 mod request;
 
@@ -23,7 +24,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
@@ -31,7 +31,7 @@ use self::answer::{Body, Reading};
 use self::connect::{Dialer, Unreachable, told};
 use self::pool::{Connection, Pool};
 use self::request::{Plan, Requests};
-use super::{Permit, Single};
+use super::{Key, Permit, Single};
 use crate::config::HttpConfig;
 use crate::model::{Cause, Item, Refusal, Reply};
 use crate::time::wall_ms;
@@ -78,7 +78,7 @@ impl Http {
         })
     }
 
-    async fn exchange(&self, item: &Item, key: &str, mut permit: Permit) -> Reply {
+    async fn exchange(&self, item: &Item, key: Key<'_>, mut permit: Permit) -> Reply {
         let plan = match self.requests.plan(item) {
             Ok(plan) => plan,
             // Admission has seen to it, unless the configuration has changed.
@@ -129,7 +129,7 @@ impl Http {
         &self,
         plan: &Plan<'_>,
         response: Response<Incoming>,
-        connection: Connection,
+        mut connection: Connection,
         deadline: Instant,
     ) -> Reply {
         let (head, body) = response.into_parts();
@@ -137,7 +137,7 @@ impl Http {
             let message = "the target switched protocols, which it was not asked to".to_owned();
             return unknown("BAD_RESPONSE", message);
         }
-        let body = collect(body, self.reply_limit, deadline).await;
+        let body = collect(body, &mut connection, self.reply_limit, deadline).await;
         if !body.truncated {
             self.pool.give_back(connection);
         }
@@ -190,17 +190,22 @@ impl Single for Http {
         self.honours_keys
     }
 
-    fn call<'a>(&'a self, item: &'a Item, key: &'a str, permit: Permit) -> BoxFuture<'a, Reply> {
+    fn call<'a>(&'a self, item: &'a Item, key: Key<'a>, permit: Permit) -> BoxFuture<'a, Reply> {
         self.exchange(item, key, permit).boxed()
     }
 }
 
 /// Reads a body up to a limit; what is beyond is left unread, so that a body
 /// without an end has one here.
-async fn collect(mut body: Incoming, limit: usize, deadline: Instant) -> Body {
+async fn collect(
+    mut body: Incoming,
+    connection: &mut Connection,
+    limit: usize,
+    deadline: Instant,
+) -> Body {
     let mut kept = Body::default();
     while !body.is_end_stream() {
-        let mut data = match timeout_at(deadline, body.frame()).await {
+        let mut data = match timeout_at(deadline, connection.frame(&mut body)).await {
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             Ok(None) => break,
             Ok(Some(Err(_))) | Err(_) => {

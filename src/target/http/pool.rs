@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::{TrySendError, http2};
 use tokio::time::Instant;
 
 use super::connect::{Dialed, Dialer, Unreachable};
+use super::http1::Http1;
 
 type Body = Full<Bytes>;
 
@@ -42,7 +43,7 @@ struct Kept {
 }
 
 struct Idle {
-    sender: http1::SendRequest<Body>,
+    connection: Http1,
     since: Instant,
 }
 
@@ -62,7 +63,7 @@ struct Usage {
 /// A connection that is ready to take a request. Dropped, an HTTP/1.1
 /// connection closes, and an HTTP/2 one has room for another request.
 pub(super) enum Connection {
-    Http1(http1::SendRequest<Body>),
+    Http1(Http1),
     Http2(Stream),
 }
 
@@ -127,8 +128,8 @@ impl Pool {
 
     /// Takes back an HTTP/1.1 connection whose answer was read to its end.
     pub(super) fn give_back(&self, connection: Connection) {
-        if let Connection::Http1(sender) = connection
-            && !sender.is_closed()
+        if let Connection::Http1(connection) = connection
+            && !connection.is_closed()
         {
             let now = Instant::now();
             let mut kept = lock(&self.kept);
@@ -138,7 +139,10 @@ impl Pool {
                 .take_while(|idle| now - idle.since >= self.idle_timeout)
                 .count();
             kept.idle.drain(..stale);
-            kept.idle.push(Idle { sender, since: now });
+            kept.idle.push(Idle {
+                connection,
+                since: now,
+            });
         }
     }
 
@@ -158,17 +162,16 @@ impl Pool {
             return Some(Connection::Http2(stream));
         }
         loop {
-            let idle = lock(&self.kept).idle.pop()?;
+            let mut idle = lock(&self.kept).idle.pop()?;
             if idle.since.elapsed() >= self.idle_timeout {
                 // The others have been idle for longer.
                 lock(&self.kept).idle.clear();
                 return None;
             }
-            // Lets its task see whether the target has closed it meanwhile: a
-            // request on a closed connection is one that nobody knows about.
+            // Lets the runtime hear whether the target has closed it meanwhile.
             tokio::task::yield_now().await;
-            if idle.sender.is_ready() {
-                return Some(Connection::Http1(idle.sender));
+            if idle.connection.is_ready().await {
+                return Some(Connection::Http1(idle.connection));
             }
         }
     }
@@ -183,9 +186,9 @@ impl Pool {
     fn keep(&self, dialed: Dialed) -> Connection {
         let mut kept = lock(&self.kept);
         match dialed {
-            Dialed::Http1(sender) => {
+            Dialed::Http1(connection) => {
                 kept.multiplexes = Some(false);
-                Connection::Http1(sender)
+                Connection::Http1(connection)
             }
             Dialed::Http2(sender, capacity) => {
                 kept.multiplexes = Some(true);
@@ -220,10 +223,23 @@ impl Connection {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         match self {
-            Connection::Http1(sender) => sender.try_send_request(request).await,
+            Connection::Http1(connection) => connection.send(request).await,
             Connection::Http2(Stream(shared)) => {
                 shared.sender.clone().try_send_request(request).await
             }
+        }
+    }
+}
+
+impl Connection {
+    /// The next part of an answer's body; `None` after the last.
+    pub(super) async fn frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+        match self {
+            Connection::Http1(connection) => connection.frame(body).await,
+            Connection::Http2(_) => body.frame().await,
         }
     }
 }

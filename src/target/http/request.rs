@@ -2,6 +2,7 @@
 //! what would be right, or becomes a request without fail.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
@@ -140,7 +141,7 @@ impl Requests {
     pub(super) fn render(
         &self,
         plan: &Plan<'_>,
-        key: &str,
+        key: impl Display,
         version: Version,
     ) -> Result<Request<Full<Bytes>>, http::Error> {
         let mut headers = self.fixed.clone();
@@ -159,7 +160,7 @@ impl Requests {
             headers.insert(CONTENT_TYPE, content_type.clone());
         }
         if let Some(name) = &self.key {
-            headers.insert(name.clone(), HeaderValue::from_str(key)?);
+            headers.insert(name.clone(), HeaderValue::try_from(key.to_string())?);
         }
         let payload = plan.item.payload.as_ref();
         let body = payload.map(|payload| payload.body.clone());
