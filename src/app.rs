@@ -56,6 +56,7 @@ impl Server {
         let drain = CancellationToken::new();
         let closed = CancellationToken::new();
         let heartbeat = config.server.heartbeat;
+        let intake_memory = config.server.intake_memory;
         let listen = config.server.listen;
         let serve = ServeSpec {
             max_calls: config.server.max_calls,
@@ -81,7 +82,10 @@ impl Server {
             store.clone(),
             wake.clone(),
             catalog.clone(),
-            Limits::default(),
+            Limits {
+                intake_memory,
+                ..Limits::default()
+            },
         );
         let (lanes, board) = start_lanes(&opened, &wake, &catalog, &drain);
         let rooms = Rooms {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::model::{Batch, BatchNo, Event, EventKind};
-use crate::store::{Store, StoreError};
+use crate::store::{Events, Store, StoreError};
 use crate::wake::{Subscription, Wake};
 
 /// Bytes of events that a follower reads at once: what a reader that stops
@@ -41,6 +41,7 @@ impl Feed {
             no: batch.no,
             cursor: after,
             read: VecDeque::new(),
+            caught_up: false,
             reading: None,
             ended: batch.state.is_final() && after >= batch.last_sequence,
         }
@@ -54,9 +55,11 @@ pub struct Follower {
     no: BatchNo,
     cursor: u64,
     read: VecDeque<Event>,
+    /// The last read came to the end of the log as it was then.
+    caught_up: bool,
     /// A read that is under way: kept when [`next`](Self::next) is cancelled,
     /// or a caller that is often interrupted would never get anywhere.
-    reading: Option<BoxFuture<'static, Result<Vec<Event>, StoreError>>>,
+    reading: Option<BoxFuture<'static, Result<Events, StoreError>>>,
     ended: bool,
 }
 
@@ -77,16 +80,19 @@ impl Follower {
             if self.ended {
                 return Ok(None);
             }
+            if self.caught_up {
+                // Of all that was recorded after that read began.
+                self.news.wait().await;
+                self.caught_up = false;
+            }
             let reading = self.reading.get_or_insert_with(|| {
                 let (store, no, cursor) = (self.store.clone(), self.no, self.cursor);
                 Box::pin(async move { store.events(no, cursor, PAGE_BYTES).await })
             });
             let events = reading.await;
             self.reading = None;
-            let events = events?;
-            if events.is_empty() {
-                self.news.wait().await;
-            }
+            let Events { events, more } = events?;
+            self.caught_up = !more;
             self.read.extend(events);
         }
     }

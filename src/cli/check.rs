@@ -64,12 +64,13 @@ impl Display for Summary<'_> {
             f,
             "server",
             format_args!(
-                "{}, {} calls at once, {} on each of {} connections; a heartbeat every {}; drains for \
-                 at most {}",
+                "{}, {} calls at once, {} on each of {} connections; {} for items on their way to the \
+                 disk; a heartbeat every {}; drains for at most {}",
                 server.listen,
                 server.max_calls,
                 server.max_streams,
                 server.max_connections,
+                show_size(server.intake_memory),
                 show_duration(server.heartbeat),
                 show_duration(server.drain)
             ),
@@ -367,7 +368,7 @@ mod tests {
         let said = Summary(&loaded).to_string();
         assert!(!said.contains("hunter2"), "{said}");
         insta::assert_snapshot!(said, @r"
-        server          127.0.0.1:50051, 1024 calls at once, 256 on each of 1024 connections; a heartbeat every 15s; drains for at most 30s
+        server          127.0.0.1:50051, 1024 calls at once, 256 on each of 1024 connections; 64MiB for items on their way to the disk; a heartbeat every 15s; drains for at most 30s
         store           /etc/flowgate/flowgate.db
 
         target guests: POST https://api.example.com/v1/guests

@@ -26,6 +26,7 @@ pub(super) struct Server {
     pub(super) max_calls: Option<u64>,
     pub(super) max_streams: Option<u64>,
     pub(super) max_connections: Option<u64>,
+    pub(super) intake_memory: Option<String>,
     pub(super) heartbeat: Option<String>,
     pub(super) drain: Option<String>,
 }

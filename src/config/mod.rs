@@ -122,6 +122,9 @@ pub struct ServerConfig {
     pub max_streams: u32,
     /// Connections open at once; one more waits.
     pub max_connections: usize,
+    /// Bytes of messages between their callers and the disk, over all calls;
+    /// one more waits.
+    pub intake_memory: usize,
     /// How long a stream is silent before it sends a heartbeat.
     pub heartbeat: Duration,
     /// How long a drain takes at most.

@@ -148,6 +148,8 @@ const KEYS: &[Key] = &[
         "Calls under way at once on one connection."),
     key("server.max_connections", KeyValue::Number, Is("1024"),
         "Connections open at once; one more waits until another closes."),
+    key("server.intake_memory", KeyValue::Size, Is("\"64MiB\""),
+        "Memory for items between their callers and the disk, over all calls, from `16MiB` to `2048MiB`; one who comes with more waits."),
     key("server.heartbeat", KeyValue::Duration, Is("\"15s\""),
         "How long a stream is silent before it sends a heartbeat, so that proxies keep it open."),
     key("server.drain", KeyValue::Duration, Is("\"30s\""),

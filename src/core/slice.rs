@@ -9,6 +9,9 @@ pub struct Shape {
     pub bytes: usize,
 }
 
+/// Room that is made for a chunk's items when the first comes; more grows.
+const USUAL_ITEMS: usize = 64;
+
 /// Cuts a sequence of items into chunks, in order; the last, unfinished one is
 /// kept until more items come or it is taken.
 #[derive(Debug)]
@@ -35,6 +38,10 @@ impl<T> Slicer<T> {
         } else {
             None
         };
+        if self.tail.is_empty() {
+            // At once, for a chunk of usual size, rather than by growing.
+            self.tail.reserve(self.shape.items.min(USUAL_ITEMS));
+        }
         self.tail.push(item);
         self.tail_bytes += bytes;
         if finished.is_none() && self.tail.len() >= self.shape.items {

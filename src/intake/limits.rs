@@ -13,6 +13,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Bytes of an item.
     pub item_bytes: usize,
+    /// Bytes of messages between their callers and the disk, over all
+    /// submissions; one more waits.
+    pub intake_memory: usize,
 }
 
 impl Default for Limits {
@@ -22,6 +25,7 @@ impl Default for Limits {
             batch_items: 1_000_000,
             message_bytes: 10 * 1024 * 1024,
             item_bytes: 1024 * 1024,
+            intake_memory: 64 * 1024 * 1024,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod limits;
+mod memory;
 mod submission;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::target::{Catalog, Entry};
 use crate::time::wall_ms;
 use crate::wake::Wake;
 
+use self::memory::Memory;
+
 pub use limits::Limits;
 pub use submission::Submission;
 
@@ -37,7 +40,7 @@ pub struct Draft {
     /// What it took in the message.
     pub bytes: usize,
     /// What could not be read of it; it fails with that.
-    pub fault: Option<Refusal>,
+    pub fault: Option<Box<Refusal>>,
 }
 
 /// Where batches come in. Cheap to clone.
@@ -47,10 +50,12 @@ pub struct Intake {
     wake: Wake,
     catalog: Catalog,
     limits: Limits,
+    memory: Memory,
 }
 
 /// An item that went through admission, with its outcome if it failed there.
-type Admitted = (Item, Option<ItemResult>);
+/// Boxed, because few do and each is moved several times.
+type Admitted = (Item, Option<Box<ItemResult>>);
 
 impl Intake {
     /// An intake for these targets.
@@ -59,6 +64,7 @@ impl Intake {
             store,
             wake,
             catalog,
+            memory: Memory::new(limits.intake_memory),
             limits,
         }
     }
@@ -88,6 +94,7 @@ impl Intake {
             return Err(empty_batch());
         }
         let count = self.limits.total(0, drafts.len())?;
+        let _memory = self.memory.take(message_bytes).await;
         let admitted = self.admit(&entry, &spec, drafts, 0, "items")?;
         let items: Vec<Item> = match spec.request_id {
             // Only a repeat has to be compared with what is held.
@@ -109,7 +116,7 @@ impl Intake {
         };
         match self.store.append(part).await.map_err(store_trouble)? {
             Appended::Held(batch) => {
-                self.announce(&batch);
+                self.announce(&batch, true);
                 Ok(*batch)
             }
             Appended::Exists(batch) => {
@@ -198,13 +205,13 @@ impl Intake {
             let mut item = draft.item;
             item.index = index;
             let fault = match draft.fault {
-                Some(fault) => Err(fault),
+                Some(fault) => Err(*fault),
                 None => check::item(&item).and_then(|()| entry.target.admit(&item)),
             };
             let failed = fault.err().map(|fault| {
                 let result = invalid(spec, &item, &fault);
                 faults.push((place, fault));
-                result
+                Box::new(result)
             });
             admitted.push(((item, failed), draft.bytes));
         }
@@ -250,10 +257,11 @@ impl Intake {
         }
     }
 
-    /// Tells whoever waits for what an append brought.
-    fn announce(&self, batch: &Batch) {
+    /// Tells whoever waits for what an append brought; it is `logged` where it
+    /// may have brought events too.
+    fn announce(&self, batch: &Batch, logged: bool) {
         self.wake.work(&batch.spec.target, &batch.tenant, batch.no);
-        if batch.last_sequence > 0 {
+        if logged {
             self.wake.recorded(batch.no);
         }
     }
@@ -302,7 +310,7 @@ fn new_chunk(admitted: Vec<Admitted>) -> NewChunk {
     let items = admitted
         .into_iter()
         .map(|(item, result)| {
-            failed.extend(result);
+            failed.extend(result.map(|result| *result));
             item
         })
         .collect();
@@ -326,7 +334,7 @@ fn invalid(spec: &BatchSpec, item: &Item, fault: &Refusal) -> ItemResult {
             retryable: false,
         })),
         attempts: 0,
-        item: spec.echo.of_failed().then(|| item.clone()),
+        item: spec.echo.of_failed().then(|| Box::new(item.clone())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A batch that is being filled piece by piece.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use tokio::time::Instant;
 
+use super::memory::Taken;
 use super::{
     Admitted, Draft, Intake, empty_batch, first_difference, new_chunk, request_id_reused, slicer,
     store_trouble, unexpected,
@@ -22,10 +24,13 @@ use crate::time::wall_ms;
 /// must not become chunks of one, and nobody notices so short a wait.
 const TAIL_WAIT: Duration = Duration::from_millis(50);
 
-/// Appends on their way to the disk, for one stream: enough to keep the
-/// store's writer busy while this stream's next frame is read, few enough that
-/// a stream holds little memory.
-const MAX_COMMITS: usize = 8;
+/// Bytes of items on their way to the disk, for one stream, beyond which it
+/// reads no further: enough that many frames share a sync, little enough that
+/// many streams fit in memory.
+const COMMITTING_BYTES: usize = 1024 * 1024;
+
+/// The same for appends of few bytes, which cost the store as much.
+const COMMITTING: usize = 64;
 
 /// A batch that is being filled piece by piece. What it was given is on disk
 /// once [`committed`](Self::committed) has said so; dropping it forgets the
@@ -44,11 +49,27 @@ pub struct Submission {
     held: u32,
     tail: Slicer<Admitted>,
     tail_since: Option<Instant>,
-    commits: FuturesOrdered<BoxFuture<'static, Result<Appended, StoreError>>>,
+    commits: FuturesOrdered<BoxFuture<'static, Commit>>,
+    /// Bytes of the messages in `commits`.
+    committing_bytes: usize,
+    /// Bytes of the messages since the last commit, and the memory for them.
+    taken_bytes: usize,
+    memory: Taken,
     /// A seal is on disk or on the way there.
     sealed: bool,
     /// The seal went without items.
     seals_only: bool,
+}
+
+/// An append that came back from the disk.
+struct Commit {
+    appended: Result<Appended, StoreError>,
+    /// Of the messages that it holds.
+    bytes: usize,
+    /// It may have brought events.
+    logs: bool,
+    /// Given back when the next one is looked at.
+    _memory: Taken,
 }
 
 impl Submission {
@@ -67,6 +88,9 @@ impl Submission {
             seals_only: false,
             batch,
             commits: FuturesOrdered::new(),
+            committing_bytes: 0,
+            taken_bytes: 0,
+            memory: Taken::default(),
         }
     }
 
@@ -93,7 +117,7 @@ impl Submission {
     /// Whether another append may be taken in now; else wait for
     /// [`committed`](Self::committed).
     pub fn has_room(&self) -> bool {
-        self.commits.len() < MAX_COMMITS
+        self.commits.len() < COMMITTING && self.committing_bytes < COMMITTING_BYTES
     }
 
     /// Whether something is on its way to the disk.
@@ -124,6 +148,7 @@ impl Submission {
         message_bytes: usize,
     ) -> Result<(), Refusal> {
         self.intake.limits.message(message_bytes)?;
+        let memory = self.memory_for(message_bytes).await?;
         let first = offset.unwrap_or(self.next);
         let taken = self.taken();
         if first > taken {
@@ -143,6 +168,8 @@ impl Submission {
         if !fresh.is_empty() && self.sealed {
             return Err(sealed(&self.batch, self.held));
         }
+        self.taken_bytes += message_bytes;
+        self.memory.add(memory);
         let mut chunks = Vec::new();
         for (item, bytes) in fresh {
             chunks.extend(self.tail.push(item, bytes).map(new_chunk));
@@ -209,9 +236,10 @@ impl Submission {
         let Some(commit) = self.commits.next().await else {
             return Ok(None);
         };
-        match commit.map_err(store_trouble)? {
+        self.committing_bytes -= commit.bytes;
+        match commit.appended.map_err(store_trouble)? {
             Appended::Held(batch) => {
-                self.intake.announce(&batch);
+                self.intake.announce(&batch, commit.logs);
                 self.batch = *batch;
                 Ok(Some(&self.batch))
             }
@@ -243,6 +271,7 @@ impl Submission {
 
     fn commit(&mut self, chunks: Vec<NewChunk>, seal: Option<Seal>) {
         let items: usize = chunks.iter().map(|chunk| chunk.items.len()).sum();
+        let logs = seal.is_some() || chunks.iter().any(|chunk| !chunk.failed.is_empty());
         let part = Append {
             into: Into::Open {
                 no: self.batch.no,
@@ -254,9 +283,39 @@ impl Submission {
         };
         // Within the limits, which are u32.
         self.held += u32::try_from(items).unwrap_or(u32::MAX);
-        let store = self.intake.store.clone();
-        self.commits
-            .push_back(Box::pin(async move { store.append(part).await }));
+        let bytes = std::mem::take(&mut self.taken_bytes);
+        let memory = std::mem::take(&mut self.memory);
+        self.committing_bytes += bytes;
+        // Asked for here and now: appends are done in the order of the calls.
+        let appending = self.intake.store.append(part);
+        self.commits.push_back(Box::pin(async move {
+            Commit {
+                appended: appending.await,
+                bytes,
+                logs,
+                _memory: memory,
+            }
+        }));
+    }
+
+    /// Memory for a message, when there is some.
+    async fn memory_for(&mut self, bytes: usize) -> Result<Taken, Refusal> {
+        let memory = self.intake.memory.clone();
+        if let Some(taken) = memory.try_take(bytes) {
+            return Ok(taken);
+        }
+        // What this stream holds has to get on meanwhile, or all might wait for
+        // each other.
+        self.flush();
+        let mut taking = pin!(memory.take(bytes));
+        loop {
+            tokio::select! {
+                taken = &mut taking => return Ok(taken),
+                committed = self.committed(), if self.is_committing() => {
+                    committed?;
+                }
+            }
+        }
     }
 
     /// Items that are held already have to be the same.

@@ -199,7 +199,7 @@ impl Run {
             id: item.shown_id(),
             outcome,
             attempts: self.parts.leased.attempt + 1,
-            item: echoed.then(|| item.clone()),
+            item: echoed.then(|| Box::new(item.clone())),
         }
     }
 

@@ -85,6 +85,6 @@ impl fmt::Display for BatchId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchNo(pub i64);
 
-/// A chunk's number in its store, in order of arrival.
+/// A chunk's number in its store; a batch's chunks are numbered side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkNo(pub i64);

@@ -13,8 +13,9 @@ pub struct ItemResult {
     pub outcome: Outcome,
     /// How often it was sent.
     pub attempts: u32,
-    /// The item itself, where the batch asks for it.
-    pub item: Option<Item>,
+    /// The item itself, where the batch asks for it. Boxed, because most results
+    /// are without one and are moved often.
+    pub item: Option<Box<Item>>,
 }
 
 /// How an item ended.

@@ -99,10 +99,7 @@ pub(super) async fn results(
     loop {
         let events = store.events(no, place.sequence - 1, READ_BYTES).await;
         let events = events.map_err(store_trouble)?;
-        if events.is_empty() {
-            return Ok(page);
-        }
-        for event in events {
+        for event in events.events {
             let skip = match event.sequence == place.sequence {
                 true => place.at,
                 false => 0,
@@ -129,6 +126,9 @@ pub(super) async fn results(
                 place.at += 1;
             }
             place = after(event.sequence);
+        }
+        if !events.more {
+            return Ok(page);
         }
         read += READ_BYTES;
         if read >= MAX_READ {

@@ -2,6 +2,7 @@
 //! oracle of the tests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -10,12 +11,13 @@ use futures_util::future;
 
 use super::ready::{ReadyAppend, ReadySettle};
 use super::rows::{BatchRow, ChunkRow, Done, EventRow, Rows, Undone};
+use super::verbs::{self, Rescued};
 use super::{
-    Answer, Append, Appended, Backlog, Lease, ListQuery, SafeToRepeat, Settle, Settled, Store,
-    StoreError, Swept, verbs,
+    Answer, Append, Appended, Backlog, Events, Lease, ListQuery, SafeToRepeat, Settle, Settled,
+    Store, StoreError, Swept,
 };
 use crate::core::lifecycle::ChunkState;
-use crate::model::{Batch, BatchId, BatchNo, ChunkNo, Event, Item, TargetName, TenantId};
+use crate::model::{Batch, BatchId, BatchNo, ChunkNo, Item, TargetName, TenantId};
 
 /// A store in memory. Every answer is there at once.
 #[derive(Default)]
@@ -45,7 +47,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn append(&self, part: Append) -> Answer<'_, Appended> {
+    fn append(&self, part: Append) -> Answer<'static, Appended> {
         self.run(|rows| verbs::append(rows, ReadyAppend::encode(part)?))
     }
 
@@ -73,7 +75,10 @@ impl Store for MemoryStore {
     }
 
     fn rescue(&self, safe: SafeToRepeat, now_ms: i64) -> Answer<'_, usize> {
-        self.run(|rows| verbs::rescue(rows, &safe, usize::MAX, now_ms))
+        self.run(|rows| {
+            let rescued = verbs::rescue(rows, &safe, Rescued::NONE, usize::MAX, now_ms)?;
+            Ok(rescued.chunks)
+        })
     }
 
     fn batch(&self, tenant: TenantId, id: BatchId) -> Answer<'_, Option<Batch>> {
@@ -84,7 +89,7 @@ impl Store for MemoryStore {
         self.run(|rows| verbs::list(rows, &query))
     }
 
-    fn events(&self, no: BatchNo, after: u64, max_bytes: usize) -> Answer<'_, Vec<Event>> {
+    fn events(&self, no: BatchNo, after: u64, max_bytes: usize) -> Answer<'_, Events> {
         self.run(|rows| verbs::events(rows, no, after, max_bytes))
     }
 
@@ -105,8 +110,6 @@ struct Tables {
     queued: BTreeSet<(BatchNo, i64, ChunkNo)>,
     /// Those that are leased.
     leased: BTreeSet<ChunkNo>,
-    /// By the index of their first item.
-    originals: BTreeMap<(BatchNo, u32), ChunkNo>,
     events: BTreeMap<(BatchNo, u64), EventRow>,
 }
 
@@ -211,15 +214,10 @@ impl Rows for Tables {
         }
     }
 
-    fn insert_chunk(&mut self, mut row: ChunkRow, items: Bytes) -> Done<ChunkNo> {
-        row.no = ChunkNo(next_no(self.chunks.last_key_value(), |no| no.0));
-        let no = row.no;
-        if let Some(first) = row.first {
-            self.originals.insert((row.batch, first), no);
-        }
+    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<()> {
         self.index_chunk(&row);
-        self.chunks.insert(no, (row, items));
-        Ok(no)
+        self.chunks.insert(row.no, (row, items));
+        Ok(())
     }
 
     fn update_chunk(&mut self, row: ChunkRow) -> Done<()> {
@@ -242,19 +240,11 @@ impl Rows for Tables {
         }
     }
 
-    fn leased(&mut self, max: usize) -> Done<Vec<ChunkRow>> {
-        let leased = self.leased.iter().take(max);
+    fn leased(&mut self, after: ChunkNo, max: usize) -> Done<Vec<ChunkRow>> {
+        let after = (Bound::Excluded(after), Bound::Unbounded);
+        let leased = self.leased.range(after).take(max);
         let rows = leased.filter_map(|no| self.chunks.get(no));
         Ok(rows.map(|(row, _)| row.clone()).collect())
-    }
-
-    fn original(&mut self, batch: BatchNo, index: u32) -> Done<Option<ChunkRow>> {
-        let mut before = self.originals.range((batch, 0)..=(batch, index));
-        let Some((_, no)) = before.next_back() else {
-            return Ok(None);
-        };
-        let row = self.chunk(*no)?;
-        Ok(row.filter(|row| row.holds(index)))
     }
 
     fn insert_event(&mut self, batch: &Batch, row: EventRow) -> Done<()> {
@@ -262,19 +252,24 @@ impl Rows for Tables {
         Ok(())
     }
 
-    fn events(&mut self, batch: BatchNo, after: u64, max_bytes: usize) -> Done<Vec<EventRow>> {
+    fn events(
+        &mut self,
+        batch: BatchNo,
+        after: u64,
+        max_bytes: usize,
+    ) -> Done<(Vec<EventRow>, bool)> {
         let Some(first) = after.checked_add(1) else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         };
         let mut bytes = 0;
         let mut found = Vec::new();
         for (_, row) in self.events.range((batch, first)..=(batch, u64::MAX)) {
             bytes += row.body.len();
             if bytes > max_bytes && !found.is_empty() {
-                break;
+                return Ok((found, true));
             }
             found.push(row.clone());
         }
-        Ok(found)
+        Ok((found, false))
     }
 }

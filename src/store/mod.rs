@@ -33,8 +33,10 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// Where batches live.
 pub trait Store: Send + Sync + 'static {
     /// Adds items to a batch, new or open, and says what it holds then. Items
-    /// are durable when this returns.
-    fn append(&self, part: Append) -> Answer<'_, Appended>;
+    /// are durable when the answer is there. Several appends may be under way:
+    /// they are done in the order of the calls, whichever answer is waited for
+    /// first.
+    fn append(&self, part: Append) -> Answer<'static, Appended>;
 
     /// Takes up queued chunks for sending: one for each pick, in their order.
     /// The leases are durable when this returns.
@@ -68,7 +70,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events of a batch after a sequence, the oldest first: at least one if
     /// there are any, then as many as fit `max_bytes` as they are stored.
-    fn events(&self, no: BatchNo, after: u64, max_bytes: usize) -> Answer<'_, Vec<Event>>;
+    fn events(&self, no: BatchNo, after: u64, max_bytes: usize) -> Answer<'_, Events>;
 
     /// The items of a batch as they were appended, from `first`, up to
     /// `count`.
@@ -272,6 +274,15 @@ pub struct Backlog {
     pub batches: Vec<(TenantId, BatchNo)>,
     /// Items in their queued chunks.
     pub items: u64,
+}
+
+/// A part of a batch's log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Events {
+    /// The oldest first.
+    pub events: Vec<Event>,
+    /// There are more after these already.
+    pub more: bool,
 }
 
 /// Which batches to list.

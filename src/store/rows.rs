@@ -37,13 +37,54 @@ pub(super) struct BatchRow {
     pub batch: Batch,
     /// How fast it goes; `None` until its first chunk is leased.
     pub pace: Option<Pace>,
+    /// How many chunks it had so far.
+    pub chunks: Numbered,
+}
+
+/// How many of a batch's chunks have a number. A number is the batch's in the
+/// upper half, so that what belongs together lies together and no index has to
+/// say where; and in the lower one a place. Places are never given twice: a
+/// late settle must not meet another chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Numbered {
+    /// As they came: from 0 on, in order, without a gap.
+    pub came: u32,
+    /// Of items that are sent again: from [`AGAIN`] on.
+    pub again: u32,
+}
+
+/// The first place of a chunk of items that are sent again.
+const AGAIN: u32 = 1 << 31;
+
+impl Numbered {
+    /// The number for a chunk, the next that came or another.
+    pub fn next(&mut self, batch: BatchNo, came: bool) -> Done<ChunkNo> {
+        let (count, first) = if came {
+            (&mut self.came, 0)
+        } else {
+            (&mut self.again, AGAIN)
+        };
+        if *count == AGAIN {
+            return Err(Undone::Mistake(
+                "more chunks than a batch can have".to_owned(),
+            ));
+        }
+        let no = chunk_no(batch, first + *count);
+        *count += 1;
+        Ok(no)
+    }
+}
+
+/// The number of a batch's chunk at a place.
+pub(super) fn chunk_no(batch: BatchNo, place: u32) -> ChunkNo {
+    ChunkNo(batch.0 << 32 | i64::from(place))
 }
 
 /// A chunk, as it is kept: what changes of it. Its items are kept apart,
 /// because they never do.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ChunkRow {
-    /// Its number; what it is on insertion is ignored.
+    /// Its number.
     pub no: ChunkNo,
     /// Whose.
     pub tenant: TenantId,
@@ -74,13 +115,6 @@ impl ChunkRow {
     /// How many of its items have neither an outcome nor moved.
     pub fn left(&self) -> u32 {
         self.count - self.done.count()
-    }
-
-    /// Whether the item with this index came in it.
-    pub fn holds(&self, index: u32) -> bool {
-        let past = |first: u32| index.checked_sub(first);
-        let position = self.first.and_then(past);
-        position.is_some_and(|position| position < self.count)
     }
 }
 
@@ -162,26 +196,27 @@ pub(super) trait Rows {
     fn chunk_items(&mut self, no: ChunkNo) -> Done<Bytes>;
 
     /// Adds a chunk with its items, encoded.
-    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<ChunkNo>;
+    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<()>;
 
     /// Changes a chunk: all but its number, its batch and its items.
     fn update_chunk(&mut self, row: ChunkRow) -> Done<()>;
 
     /// Of the batch's queued chunks that are due no earlier than `due_ms`, the
-    /// first that is due, and of several the first that was added.
+    /// first that is due, and of several the one with the lowest number.
     fn queued(&mut self, batch: &Batch, due_ms: i64) -> Done<Option<ChunkRow>>;
 
-    /// Up to `max` leased chunks; of one batch, in the order of their numbers.
-    fn leased(&mut self, max: usize) -> Done<Vec<ChunkRow>>;
-
-    /// The chunk that the item with this index came in, if it is not past the
-    /// end.
-    fn original(&mut self, batch: BatchNo, index: u32) -> Done<Option<ChunkRow>>;
+    /// Up to `max` leased chunks after this one, in the order of their numbers.
+    fn leased(&mut self, after: ChunkNo, max: usize) -> Done<Vec<ChunkRow>>;
 
     /// Adds an event to a batch's log.
     fn insert_event(&mut self, batch: &Batch, row: EventRow) -> Done<()>;
 
     /// Events of a batch after a sequence, in order: the first, then as many as
-    /// fit `max_bytes` with it.
-    fn events(&mut self, batch: BatchNo, after: u64, max_bytes: usize) -> Done<Vec<EventRow>>;
+    /// fit `max_bytes` with it; and whether there are more.
+    fn events(
+        &mut self,
+        batch: BatchNo,
+        after: u64,
+        max_bytes: usize,
+    ) -> Done<(Vec<EventRow>, bool)>;
 }

@@ -84,7 +84,10 @@ impl Single for Scripted {
             permit.written();
             let before = {
                 let mut ledger = self.ledger.lock().expect("the ledger");
-                let before = ledger.iter().filter(|sent| sent.key == key.to_string()).count();
+                let before = ledger
+                    .iter()
+                    .filter(|sent| sent.key == key.to_string())
+                    .count();
                 ledger.push(Sent {
                     at: Instant::now(),
                     target: self.name,
@@ -168,6 +171,8 @@ pub struct World {
     pub feed: Feed,
     pub ledger: Ledger,
     pub gauges: BTreeMap<TargetName, Gauge>,
+    wake: Wake,
+    catalog: Catalog,
     drain: CancellationToken,
     lane: JoinHandle<Result<(), StoreError>>,
 }
@@ -201,14 +206,31 @@ impl World {
         let gauges = lane.gauges().into_iter().collect();
         let drain = CancellationToken::new();
         World {
-            intake: Intake::new(store.clone(), wake.clone(), catalog, limits_of_tests()),
+            intake: Intake::new(
+                store.clone(),
+                wake.clone(),
+                catalog.clone(),
+                limits_of_tests(),
+            ),
             feed: Feed::new(store.clone(), wake.clone()),
+            wake,
+            catalog,
             lane: tokio::spawn(lane.drive(drain.clone())),
             store,
             ledger,
             gauges,
             drain,
         }
+    }
+
+    /// Another way in, with so much memory for what is on its way to the disk.
+    pub fn intake_with_memory(&self, bytes: usize) -> Intake {
+        let limits = Limits {
+            intake_memory: bytes,
+            ..limits_of_tests()
+        };
+        let (store, wake) = (self.store.clone(), self.wake.clone());
+        Intake::new(store, wake, self.catalog.clone(), limits)
     }
 
     /// Submits so many items as one batch.

@@ -247,7 +247,7 @@ pub async fn read(store: &dyn Store, id: u128) -> Batch {
 
 /// All events of a batch.
 pub async fn log(store: &dyn Store, no: BatchNo) -> Vec<Event> {
-    let events = store.events(no, 0, usize::MAX).await.unwrap();
+    let events = store.events(no, 0, usize::MAX).await.unwrap().events;
     let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
     assert!(sequences.iter().copied().eq(1..=events.len() as u64));
     events

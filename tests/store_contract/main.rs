@@ -52,6 +52,7 @@ over_every_store! {
     submitting::a_known_request_id_is_answered_with_its_batch,
     submitting::a_request_id_is_a_tenants_own,
     submitting::an_append_that_names_another_offset_does_nothing,
+    submitting::appends_are_done_in_the_order_of_the_calls,
     submitting::an_append_after_the_seal_does_nothing,
     submitting::a_seal_with_a_wrong_count_does_nothing,
     submitting::a_batch_of_nothing_is_not_sealed,

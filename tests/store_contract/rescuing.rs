@@ -33,7 +33,7 @@ pub async fn a_rescue_puts_unsafe_items_in_doubt(store: Any) {
     let results = results(&*store, batch.no).await;
     assert_eq!(failure(&results[&0]), RESTARTED);
     assert_eq!(failure(&results[&2]), RESTARTED);
-    assert_eq!(results[&2].item, Some(item(2)));
+    assert_eq!(results[&2].item.as_deref(), Some(&item(2)));
     let counts = read(&*store, 1).await.progress.counts;
     assert_eq!((counts.in_flight, counts.queued()), (0, 2));
     // Who held it comes too late.

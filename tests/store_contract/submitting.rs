@@ -99,6 +99,25 @@ pub async fn items_of_every_shape_read_back_as_they_were(store: Any) {
     assert!(leased.items.into_iter().map(|(_, item)| item).eq(items));
 }
 
+pub async fn appends_are_done_in_the_order_of_the_calls(store: Any) {
+    let batch = open(&*store, new(1), vec![]).await;
+    let under_way = (0..200).map(|held| {
+        store.append(Append {
+            into: Into::Open { no: batch.no, held },
+            chunks: vec![chunk(held, 1)],
+            seal: None,
+            now_ms: START,
+        })
+    });
+    let under_way: Vec<_> = under_way.collect();
+    // Whichever answer is waited for first, and whether any is.
+    for answer in under_way.into_iter().rev().step_by(3) {
+        held(answer.await.unwrap());
+    }
+    let items = store.items(batch.no, 0, 1_000).await.unwrap();
+    assert!(items.iter().map(|item| item.index).eq(0..200));
+}
+
 pub async fn a_known_request_id_is_answered_with_its_batch(store: Any) {
     let with_request = |id| {
         let mut new = new(id);

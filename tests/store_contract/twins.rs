@@ -279,7 +279,7 @@ impl Twins {
             for batch in both!(self.list(all_of(name))).unwrap() {
                 both!(self.batch(batch.tenant, batch.id)).unwrap();
                 let items = both!(self.items(batch.no, 0, u32::MAX)).unwrap();
-                let events = both!(self.events(batch.no, 0, usize::MAX)).unwrap();
+                let events = both!(self.events(batch.no, 0, usize::MAX)).unwrap().events;
                 // One outcome for each item that is counted as completed.
                 let told = results(&self.memory, batch.no).await;
                 assert_eq!(told.len(), batch.progress.counts.completed() as usize);

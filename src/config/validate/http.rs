@@ -13,7 +13,6 @@ use super::Check;
 use crate::config::key::KeyPath;
 use crate::config::reference::{METHODS, PROTOCOLS};
 use crate::config::secret::SecretSource;
-use crate::config::text::{parse_size, show_size};
 use crate::config::{HeaderOrigin, HttpConfig, Protocol, ca, file};
 use crate::core::headers::{is_framing, is_reserved};
 use crate::model::{TargetName, Verb};
@@ -74,7 +73,12 @@ impl Check<'_> {
             idle_timeout: self.duration(&idle, file.idle_timeout, IDLE_TIMEOUT, Duration::ZERO),
             protocol: self.protocol(at, file.protocol),
             ca: self.ca(&at.key("ca"), base.as_ref(), file.ca),
-            reply_limit: self.reply_limit(at, file.reply_limit),
+            reply_limit: self.size(
+                &at.key("reply_limit"),
+                file.reply_limit,
+                REPLY_LIMIT,
+                0..=REPLY_LIMIT_MAX,
+            ),
             busy_503: file.busy_503.unwrap_or(true),
             max_retry_after: self.duration(
                 &retry_after,
@@ -251,25 +255,6 @@ impl Check<'_> {
             self.fault(at, message);
             Vec::new()
         })
-    }
-
-    fn reply_limit(&mut self, at: &KeyPath, given: Option<String>) -> usize {
-        let Some(given) = given else {
-            return REPLY_LIMIT;
-        };
-        let at = at.key("reply_limit");
-        match parse_size(&given).map(usize::try_from) {
-            Ok(Ok(bytes)) if bytes <= REPLY_LIMIT_MAX => return bytes,
-            Ok(_) => {
-                let most = show_size(REPLY_LIMIT_MAX);
-                self.fault(
-                    &at,
-                    format!("`{given}` is too much; write at most `{most}`"),
-                );
-            }
-            Err(message) => self.fault(&at, message),
-        }
-        REPLY_LIMIT
     }
 }
 

@@ -16,7 +16,7 @@ use super::document::Fault;
 use super::file::{self, File};
 use super::key::KeyPath;
 use super::secret::Env;
-use super::text::{nearest, parse_duration, show_duration};
+use super::text::{nearest, parse_duration, parse_size, show_duration, show_size};
 use super::{Config, HeaderOrigin, Loaded, QuotaConfig, ServerConfig, StoreConfig};
 
 /// Names of targets and quotas are at most so long.
@@ -25,6 +25,9 @@ const NAME_MAX: usize = 63;
 const MAX_CALLS: u32 = 1024;
 const MAX_STREAMS: u32 = 256;
 const MAX_CONNECTIONS: u32 = 1024;
+const INTAKE_MEMORY: usize = 64 << 20;
+/// At least a message of the largest size, at most what a budget can count.
+const INTAKE_MEMORY_RANGE: RangeInclusive<usize> = 16 << 20..=2048 << 20;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -114,6 +117,12 @@ impl Check<'_> {
             MAX_CONNECTIONS,
             1..=1_000_000,
         );
+        let intake_memory = self.size(
+            &at.key("intake_memory"),
+            file.intake_memory,
+            INTAKE_MEMORY,
+            INTAKE_MEMORY_RANGE,
+        );
         let heartbeat = self.duration(
             &at.key("heartbeat"),
             file.heartbeat,
@@ -126,9 +135,38 @@ impl Check<'_> {
             max_calls: max_calls as usize,
             max_streams,
             max_connections: max_connections as usize,
+            intake_memory,
             heartbeat,
             drain,
         })
+    }
+
+    fn size(
+        &mut self,
+        at: &KeyPath,
+        given: Option<String>,
+        default: usize,
+        range: RangeInclusive<usize>,
+    ) -> usize {
+        let Some(given) = given else {
+            return default;
+        };
+        match parse_size(&given).map(usize::try_from) {
+            Ok(Ok(bytes)) if range.contains(&bytes) => return bytes,
+            Ok(Ok(bytes)) if bytes < *range.start() => {
+                let least = show_size(*range.start());
+                self.fault(
+                    at,
+                    format!("`{given}` is too little; write at least `{least}`"),
+                );
+            }
+            Ok(_) => {
+                let most = show_size(*range.end());
+                self.fault(at, format!("`{given}` is too much; write at most `{most}`"));
+            }
+            Err(message) => self.fault(at, message),
+        }
+        default
     }
 
     fn store(&mut self, file: file::Store) -> StoreConfig {

@@ -64,11 +64,11 @@ fn draft(item: proto::Item) -> Draft {
         id: (!item.id.is_empty()).then_some(item.id),
         key: (!item.idempotency_key.is_empty()).then_some(item.idempotency_key),
         payload: payload.unwrap_or_else(|wrong| {
-            fault = Some(wrong);
+            fault = Some(Box::new(wrong));
             None
         }),
         operation: operation.unwrap_or_else(|wrong| {
-            fault = Some(wrong);
+            fault = Some(Box::new(wrong));
             Operation::Target
         }),
     };

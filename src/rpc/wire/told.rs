@@ -104,7 +104,7 @@ pub fn result(result: ItemResult) -> proto::ItemResult {
         id: result.id,
         outcome: Some(outcome),
         attempts: result.attempts,
-        item: result.item.map(item),
+        item: result.item.map(|echoed| item(*echoed)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 
-use super::super::rows::Undone;
+use super::super::rows::{Numbered, Undone};
 use super::{required, unknown, unreadable};
 use crate::core::rate::{Mark, Pace};
 use crate::model::{
@@ -19,6 +19,7 @@ pub(in crate::store) struct BatchBody {
     pub sealed_by: Option<SealedBy>,
     pub counts: Counts,
     pub pace: Option<Pace>,
+    pub chunks: Numbered,
     pub last_sequence: u64,
     pub started_ms: Option<i64>,
     pub finished_ms: Option<i64>,
@@ -33,6 +34,8 @@ pub(in crate::store) fn encode_body(body: &BatchBody) -> Bytes {
         last_sequence: body.last_sequence,
         started_ms: body.started_ms,
         finished_ms: body.finished_ms,
+        chunks_came: body.chunks.came,
+        chunks_again: body.chunks.again,
     };
     message.encode_to_vec().into()
 }
@@ -49,6 +52,10 @@ pub(in crate::store) fn decode_body(blob: Bytes) -> Result<BatchBody, Undone> {
         },
         counts: required(message.counts, "counts")?.try_into()?,
         pace: message.pace.map(Pace::try_from).transpose()?,
+        chunks: Numbered {
+            came: message.chunks_came,
+            again: message.chunks_again,
+        },
         last_sequence: message.last_sequence,
         started_ms: message.started_ms,
         finished_ms: message.finished_ms,
@@ -171,6 +178,10 @@ struct BodyMessage {
     started_ms: Option<i64>,
     #[prost(int64, optional, tag = "6")]
     finished_ms: Option<i64>,
+    #[prost(uint32, tag = "7")]
+    chunks_came: u32,
+    #[prost(uint32, tag = "8")]
+    chunks_again: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

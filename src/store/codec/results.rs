@@ -101,7 +101,7 @@ impl From<ItemResult> for ResultMessage {
             id: result.id,
             outcome: Some(outcome),
             attempts: result.attempts,
-            item: result.item.map(ItemMessage::from),
+            item: result.item.map(|item| (*item).into()),
         }
     }
 }
@@ -118,12 +118,13 @@ impl TryFrom<ResultMessage> for ItemResult {
             }),
             OutcomeMessage::Failed(failure) => Outcome::Failed(Box::new(failure.try_into()?)),
         };
+        let item = message.item.map(Item::try_from);
         Ok(ItemResult {
             index: message.index,
             id: message.id,
             outcome,
             attempts: message.attempts,
-            item: message.item.map(Item::try_from).transpose()?,
+            item: item.transpose()?.map(Box::new),
         })
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::super::rows::Numbered;
 use super::*;
 use crate::core::rate::{Mark, Pace};
 use crate::model::{
@@ -100,7 +101,7 @@ fn result() -> impl Strategy<Value = ItemResult> {
             id,
             outcome,
             attempts,
-            item,
+            item: item.map(Box::new),
         },
     )
 }
@@ -166,6 +167,7 @@ proptest! {
         marks in option::of(any::<[(i64, u64); 3]>()),
         last_sequence: u64,
         times in any::<[Option<i64>; 2]>(),
+        (came, again) in any::<(u32, u32)>(),
     ) {
         let mark = |(at_ms, outcomes)| Mark { at_ms, outcomes };
         let body = BatchBody {
@@ -176,6 +178,7 @@ proptest! {
                 newer: mark(newer),
                 latest: mark(latest),
             }),
+            chunks: Numbered { came, again },
             last_sequence,
             started_ms: times[0],
             finished_ms: times[1],

@@ -1,7 +1,7 @@
 -- A row for each batch, chunk and event; never one for each item. Numbers are
 -- given in order of arrival, because keys that come in no order halve the
 -- speed, and never again, because a late settle must not meet another chunk.
--- The tenant is part of every key.
+-- Every row says whose it is; what callers look up by, they look up as theirs.
 
 -- "FLOW": this file is Flowgate's.
 PRAGMA application_id = 0x464C4F57;
@@ -31,8 +31,12 @@ CREATE INDEX batch_target ON batch (tenant, target);
 -- For the backlog of a target.
 CREATE INDEX batch_waiting ON batch (target, tenant) WHERE queued > 0;
 
+-- A chunk's number has the batch's in its upper half, and in its lower one a
+-- place: from 0 on for the chunks that came, from 2^31 on for items that are
+-- sent again. So what belongs together lies together, and no index has to say
+-- where it is.
 CREATE TABLE chunk (
-    no         INTEGER PRIMARY KEY AUTOINCREMENT,
+    no         INTEGER PRIMARY KEY,
     tenant     TEXT    NOT NULL,
     batch      INTEGER NOT NULL,
     -- Index of the first item; NULL where items are sent again.
@@ -49,10 +53,7 @@ CREATE TABLE chunk (
     unanswered BLOB    NOT NULL
 ) STRICT;
 
-CREATE INDEX chunk_queued ON chunk (tenant, batch, due_ms) WHERE state = 0;
-CREATE INDEX chunk_leased ON chunk (tenant) WHERE state = 1;
-CREATE UNIQUE INDEX chunk_first ON chunk (tenant, batch, first)
-    WHERE first IS NOT NULL;
+CREATE INDEX chunk_queued ON chunk (batch, due_ms) WHERE state = 0;
 
 -- Apart from the chunk's row, so that changing that does not write them again.
 CREATE TABLE chunk_items (
@@ -61,15 +62,13 @@ CREATE TABLE chunk_items (
     items  BLOB NOT NULL
 ) STRICT;
 
+-- An event's number has the batch's in its upper half, and in its lower one the
+-- event's place in the batch's log.
 CREATE TABLE event (
-    no       INTEGER PRIMARY KEY,
-    tenant   TEXT    NOT NULL,
-    batch    INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
-    at_ms    INTEGER NOT NULL,
+    no     INTEGER PRIMARY KEY,
+    tenant TEXT    NOT NULL,
+    at_ms  INTEGER NOT NULL,
     -- 1 results, 2 progress, 3 finished.
-    kind     INTEGER NOT NULL,
-    body     BLOB    NOT NULL
+    kind   INTEGER NOT NULL,
+    body   BLOB    NOT NULL
 ) STRICT;
-
-CREATE UNIQUE INDEX event_sequence ON event (tenant, batch, sequence);

@@ -17,7 +17,7 @@ pub(super) const BATCH: &str = "no, tenant, id, created_ms, spec, state, body";
 pub(super) const CHUNK: &str = "no, tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, \
                      done, unanswered";
 /// The columns of an event that are read.
-pub(super) const EVENT: &str = "sequence, at_ms, kind, body";
+pub(super) const EVENT: &str = "no, at_ms, kind, body";
 
 /// What changes of a batch, but for its state.
 pub(super) fn encode_body(row: &BatchRow) -> Bytes {
@@ -25,6 +25,7 @@ pub(super) fn encode_body(row: &BatchRow) -> Bytes {
         sealed_by: row.batch.sealed_by,
         counts: row.batch.progress.counts,
         pace: row.pace,
+        chunks: row.chunks,
         last_sequence: row.batch.last_sequence,
         started_ms: row.batch.started_ms,
         finished_ms: row.batch.finished_ms,
@@ -52,6 +53,7 @@ pub(super) fn read_batch(row: &Row<'_>) -> Done<BatchRow> {
             finished_ms: body.finished_ms,
         },
         pace: body.pace,
+        chunks: body.chunks,
     })
 }
 
@@ -81,17 +83,27 @@ pub(super) fn read_event(row: &Row<'_>) -> Done<EventRow> {
     let kinds = [RowKind::Results, RowKind::Progress, RowKind::Finished];
     let kind = kinds.into_iter().find(|k| *k as u8 == kind);
     Ok(EventRow {
-        sequence: row.get::<_, i64>(0)?.unsigned_abs(),
+        sequence: u64::from(lower_half(row.get(0)?)),
         at_ms: row.get(1)?,
         kind: kind.ok_or_else(|| broken("an unknown kind of event"))?,
         body: Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?),
     })
 }
 
-/// A sequence as SQLite keeps it; one beyond its integers is beyond every
-/// event.
-pub(super) fn stored(sequence: u64) -> i64 {
-    i64::try_from(sequence).unwrap_or(i64::MAX)
+/// The number of a batch's event: the batch's in the upper half, the sequence
+/// in the lower one. A sequence beyond that is beyond every event.
+pub(super) fn event_no(batch: BatchNo, sequence: u64) -> i64 {
+    batch.0 << 32 | i64::from(u32::try_from(sequence).unwrap_or(u32::MAX))
+}
+
+fn lower_half(no: i64) -> u32 {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "masked"
+    )]
+    let half = (no & i64::from(u32::MAX)) as u32;
+    half
 }
 
 fn broken(what: &str) -> Undone {

@@ -9,6 +9,7 @@ mod rows;
 mod tests;
 mod writer;
 
+use std::future::ready;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -21,11 +22,12 @@ use self::rows::SqliteRows;
 use self::writer::Writer;
 use super::ready::{ReadyAppend, ReadySettle};
 use super::rows::Done;
+use super::verbs::Rescued;
 use super::{
-    Answer, Append, Appended, Backlog, Lease, ListQuery, SafeToRepeat, Settle, Settled, Store,
-    StoreError, Swept, verbs,
+    Answer, Append, Appended, Backlog, Events, Lease, ListQuery, SafeToRepeat, Settle, Settled,
+    Store, StoreError, Swept, verbs,
 };
-use crate::model::{Batch, BatchId, BatchNo, Event, Item, TargetName, TenantId};
+use crate::model::{Batch, BatchId, BatchNo, Item, TargetName, TenantId};
 
 /// Threads that read: one may be held up by a long list, not both.
 const READERS: usize = 2;
@@ -114,8 +116,8 @@ impl SqliteStore {
         &self,
         bytes: usize,
         verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
-    ) -> Answer<'_, T> {
-        self.writer.run(bytes, verb).boxed()
+    ) -> Answer<'static, T> {
+        self.writer.run(bytes, verb)
     }
 
     /// Reads what is committed.
@@ -134,19 +136,20 @@ impl Drop for SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn append(&self, part: Append) -> Answer<'_, Appended> {
-        async move {
-            let part = ReadyAppend::encode(part)?;
-            let bytes = part.bytes();
-            self.write(bytes, |rows| verbs::append(rows, part)).await
+    fn append(&self, part: Append) -> Answer<'static, Appended> {
+        match ReadyAppend::encode(part) {
+            Ok(part) => {
+                let bytes = part.bytes();
+                self.write(bytes, |rows| verbs::append(rows, part))
+            }
+            Err(mistake) => ready(Err(mistake.into())).boxed(),
         }
-        .boxed()
     }
 
     fn lease(&self, picks: Vec<BatchNo>, now_ms: i64) -> Answer<'_, Vec<Lease>> {
         async move {
             let verb = move |rows: &mut _| verbs::lease(rows, &picks, now_ms);
-            let picked = self.write(0, verb).await?;
+            let picked = self.writer.run_patiently(0, verb).await?;
             let leases = picked.into_iter().map(verbs::Pick::decode);
             Ok(leases.collect::<Result<_, _>>()?)
         }
@@ -154,12 +157,14 @@ impl Store for SqliteStore {
     }
 
     fn settle(&self, part: Settle) -> Answer<'_, Settled> {
-        async move {
-            let part = ReadySettle::encode(part)?;
-            let bytes = part.bytes();
-            self.write(bytes, |rows| verbs::settle(rows, part)).await
+        match ReadySettle::encode(part) {
+            Ok(part) => {
+                let bytes = part.bytes();
+                let verb = |rows: &mut _| verbs::settle(rows, part);
+                self.writer.run_patiently(bytes, verb)
+            }
+            Err(mistake) => ready(Err(mistake.into())).boxed(),
         }
-        .boxed()
     }
 
     fn cancel(&self, no: BatchNo, now_ms: i64) -> Answer<'_, ()> {
@@ -177,13 +182,15 @@ impl Store for SqliteStore {
 
     fn rescue(&self, safe: SafeToRepeat, now_ms: i64) -> Answer<'_, usize> {
         async move {
-            let mut total = 0;
+            let mut rescued = Rescued::NONE;
             loop {
-                let safe = safe.clone();
-                let verb = move |rows: &mut _| verbs::rescue(rows, &safe, RESCUED_TOGETHER, now_ms);
-                match self.write(0, verb).await? {
-                    0 => return Ok(total),
-                    rescued => total += rescued,
+                let (safe, before) = (safe.clone(), rescued);
+                let verb = move |rows: &mut _| {
+                    verbs::rescue(rows, &safe, before, RESCUED_TOGETHER, now_ms)
+                };
+                rescued = self.write(0, verb).await?;
+                if rescued.chunks == before.chunks {
+                    return Ok(rescued.chunks);
                 }
             }
         }
@@ -198,7 +205,7 @@ impl Store for SqliteStore {
         self.read(move |rows| verbs::list(rows, &query))
     }
 
-    fn events(&self, no: BatchNo, after: u64, max_bytes: usize) -> Answer<'_, Vec<Event>> {
+    fn events(&self, no: BatchNo, after: u64, max_bytes: usize) -> Answer<'_, Events> {
         self.read(move |rows| verbs::events(rows, no, after, max_bytes))
     }
 

@@ -2,9 +2,9 @@
 //! wait for the writer nor hold it up.
 
 use std::sync::mpsc::Receiver;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::super::StoreError;
 use super::super::rows::Done;
@@ -20,13 +20,15 @@ pub(super) type Read = Box<dyn FnOnce(&mut SqliteRows) + Send>;
 /// The way to the readers.
 pub(super) struct Readers {
     reads: Queue<Read>,
+    room: Arc<Semaphore>,
 }
 
 impl Readers {
     /// A way to the readers, and what each of them [`serve`]s from.
     pub fn new() -> (Readers, Receiver<Read>) {
-        let (reads, receiver) = Queue::new(WAITING);
-        (Readers { reads }, receiver)
+        let (reads, receiver) = Queue::new();
+        let room = Arc::new(Semaphore::new(WAITING));
+        (Readers { reads, room }, receiver)
     }
 
     /// Reads what is committed now.
@@ -34,7 +36,8 @@ impl Readers {
         &self,
         read: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let room = self.reads.room(1).await?;
+        let room = self.room.clone().acquire_owned().await;
+        let room = room.map_err(|_| StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
         self.reads.send(Box::new(move |rows| {
             let _room = room;
@@ -46,6 +49,7 @@ impl Readers {
 
     /// Lets nothing more in.
     pub fn close(&self) {
+        self.room.close();
         self.reads.close();
     }
 }

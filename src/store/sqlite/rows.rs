@@ -9,7 +9,7 @@ use super::super::ListQuery;
 use super::super::codec;
 use super::super::rows::{BatchRow, ChunkRow, Done, EventRow, Rows, Undone};
 use super::columns::{
-    BATCH, CHUNK, EVENT, encode_body, read_batch, read_chunk, read_event, stored,
+    BATCH, CHUNK, EVENT, encode_body, event_no, read_batch, read_chunk, read_event,
 };
 use crate::model::{Batch, BatchId, BatchNo, ChunkNo, TargetName, TenantId};
 
@@ -236,63 +236,68 @@ impl Rows for SqliteRows {
         Ok(items.into())
     }
 
-    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<ChunkNo> {
+    // Parameters of what is done for each chunk have numbers: to look names up
+    // takes as long as to bind them.
+    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<()> {
         let sql = "INSERT INTO chunk
-            (tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, done, unanswered)
-            VALUES (:tenant, :batch, :first, :count, :state, :epoch, :attempt, :since_ms, :due_ms,
-                :done, :unanswered)";
-        let no = self.connection.prepare_cached(sql)?.insert(named_params! {
-            ":tenant": row.tenant.as_str(),
-            ":batch": row.batch.0,
-            ":first": row.first,
-            ":count": row.count,
-            ":state": row.state as u8,
-            ":epoch": row.epoch,
-            ":attempt": row.attempt,
-            ":since_ms": row.since_ms,
-            ":due_ms": row.due_ms,
-            ":done": row.done.as_bytes(),
-            ":unanswered": row.unanswered.as_bytes(),
-        })?;
+            (no, tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, done,
+                unanswered)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute(params![
+            row.no.0,
+            row.tenant.as_str(),
+            row.batch.0,
+            row.first,
+            row.count,
+            row.state as u8,
+            row.epoch,
+            row.attempt,
+            row.since_ms,
+            row.due_ms,
+            row.done.as_bytes(),
+            row.unanswered.as_bytes(),
+        ])?;
         let sql = "INSERT INTO chunk_items (chunk, tenant, items) VALUES (?1, ?2, ?3)";
         let mut statement = self.connection.prepare_cached(sql)?;
-        statement.execute(params![no, row.tenant.as_str(), &items[..]])?;
-        Ok(ChunkNo(no))
+        statement.execute(params![row.no.0, row.tenant.as_str(), &items[..]])?;
+        Ok(())
     }
 
     fn update_chunk(&mut self, row: ChunkRow) -> Done<()> {
-        let sql = "UPDATE chunk SET state = :state, epoch = :epoch, attempt = :attempt,
-            since_ms = :since_ms, due_ms = :due_ms, done = :done, unanswered = :unanswered
-            WHERE no = :no";
-        let changed = self
-            .connection
-            .prepare_cached(sql)?
-            .execute(named_params! {
-                ":state": row.state as u8,
-                ":epoch": row.epoch,
-                ":attempt": row.attempt,
-                ":since_ms": row.since_ms,
-                ":due_ms": row.due_ms,
-                ":done": row.done.as_bytes(),
-                ":unanswered": row.unanswered.as_bytes(),
-                ":no": row.no.0,
-            })?;
+        let sql = "UPDATE chunk SET state = ?2, epoch = ?3, attempt = ?4, since_ms = ?5,
+            due_ms = ?6, done = ?7, unanswered = ?8 WHERE no = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let changed = statement.execute(params![
+            row.no.0,
+            row.state as u8,
+            row.epoch,
+            row.attempt,
+            row.since_ms,
+            row.due_ms,
+            row.done.as_bytes(),
+            row.unanswered.as_bytes(),
+        ])?;
         one(changed, "chunk")
     }
 
     fn queued(&mut self, batch: &Batch, due_ms: i64) -> Done<Option<ChunkRow>> {
         let sql = format!(
             "SELECT {CHUNK} FROM chunk
-            WHERE tenant = ?1 AND batch = ?2 AND state = 0 AND due_ms >= ?3
+            WHERE batch = ?2 AND state = 0 AND due_ms >= ?3 AND tenant = ?1
             ORDER BY due_ms, no LIMIT 1"
         );
         self.find_chunk(&sql, params![batch.tenant.as_str(), batch.no.0, due_ms])
     }
 
-    fn leased(&mut self, max: usize) -> Done<Vec<ChunkRow>> {
-        let sql = format!("SELECT {CHUNK} FROM chunk WHERE state = 1 ORDER BY tenant, no LIMIT ?1");
+    fn leased(&mut self, after: ChunkNo, max: usize) -> Done<Vec<ChunkRow>> {
+        // Reads all of the table: once, at the start of a process, so that no
+        // lease and no settle has an index to keep.
+        let sql =
+            format!("SELECT {CHUNK} FROM chunk WHERE no > ?1 AND state = 1 ORDER BY no LIMIT ?2");
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([i64::try_from(max).unwrap_or(i64::MAX)])?;
+        let mut rows = statement.query([after.0, max])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             found.push(read_chunk(row)?);
@@ -300,23 +305,11 @@ impl Rows for SqliteRows {
         Ok(found)
     }
 
-    fn original(&mut self, batch: BatchNo, index: u32) -> Done<Option<ChunkRow>> {
-        let sql = format!(
-            "SELECT {CHUNK} FROM chunk
-            WHERE tenant = (SELECT tenant FROM batch WHERE no = ?1) AND batch = ?1
-            AND first IS NOT NULL AND first <= ?2 ORDER BY first DESC LIMIT 1"
-        );
-        let found = self.find_chunk(&sql, params![batch.0, index])?;
-        Ok(found.filter(|chunk| chunk.holds(index)))
-    }
-
     fn insert_event(&mut self, batch: &Batch, row: EventRow) -> Done<()> {
-        let sql = "INSERT INTO event (tenant, batch, sequence, at_ms, kind, body)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO event (no, tenant, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)";
         self.connection.prepare_cached(sql)?.execute(params![
+            event_no(batch.no, row.sequence),
             batch.tenant.as_str(),
-            batch.no.0,
-            stored(row.sequence),
             row.at_ms,
             row.kind as u8,
             &row.body[..],
@@ -324,24 +317,29 @@ impl Rows for SqliteRows {
         Ok(())
     }
 
-    fn events(&mut self, batch: BatchNo, after: u64, max_bytes: usize) -> Done<Vec<EventRow>> {
+    fn events(
+        &mut self,
+        batch: BatchNo,
+        after: u64,
+        max_bytes: usize,
+    ) -> Done<(Vec<EventRow>, bool)> {
         let sql = format!(
-            "SELECT {EVENT} FROM event
-            WHERE tenant = (SELECT tenant FROM batch WHERE no = ?1) AND batch = ?1
-            AND sequence > ?2 ORDER BY sequence"
+            "SELECT {EVENT} FROM event WHERE no > ?1 AND no <= ?2
+            AND tenant = (SELECT tenant FROM batch WHERE no = ?3) ORDER BY no"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![batch.0, stored(after)])?;
+        let (after, last) = (event_no(batch, after), event_no(batch, u64::MAX));
+        let mut rows = statement.query([after, last, batch.0])?;
         let mut bytes = 0;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             bytes += row.get_ref(3)?.as_blob()?.len();
             if bytes > max_bytes && !found.is_empty() {
-                break;
+                return Ok((found, true));
             }
             found.push(read_event(row)?);
         }
-        Ok(found)
+        Ok((found, false))
     }
 }
 

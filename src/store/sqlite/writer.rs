@@ -9,22 +9,18 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rusqlite::ErrorCode;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::StoreError;
 use super::super::rows::{Done, Undone};
+use super::super::{Answer, StoreError};
 use super::queue::Queue;
 use super::rows::SqliteRows;
 
-/// Bytes that may wait for the writer: what it writes in well under a second.
-/// Whoever comes with more waits outside, which is how a slow disk slows its
-/// callers and not the machine.
-const WAITING_BYTES: u32 = 32 << 20;
-
-/// What a verb counts at least: so no more than 8,192 wait.
-const VERB_BYTES: u32 = 4 << 10;
+/// What a verb counts for a group at least.
+const VERB_BYTES: usize = 4 << 10;
 
 /// Bytes that are committed together: more would gain little and make those
 /// that are in it wait longer.
@@ -34,6 +30,10 @@ const GROUP_BYTES: usize = 8 << 20;
 /// back, when there were several: they then share a commit again.
 const LINGER: Duration = Duration::from_millis(1);
 
+/// How long verbs that nobody waits for wait for others, while there is much to
+/// do: a commit costs several times what one more verb in it does.
+const PATIENCE: Duration = Duration::from_millis(2);
+
 /// The way to the writer.
 pub(super) struct Writer {
     verbs: Queue<Box<dyn Verb>>,
@@ -42,29 +42,50 @@ pub(super) struct Writer {
 impl Writer {
     /// A way to the writer, and what [`serve`] reads from.
     pub fn new() -> (Writer, Receiver<Box<dyn Verb>>) {
-        let (verbs, receiver) = Queue::new(WAITING_BYTES as usize);
+        let (verbs, receiver) = Queue::new();
         (Writer { verbs }, receiver)
     }
 
-    /// Has a verb done that brings so many bytes, and committed. Once it is
-    /// handed over it is done, whether or not the caller still waits.
-    pub async fn run<T: Send + 'static>(
+    /// Has a verb done that brings so many bytes, and committed. It is handed
+    /// over by the call, not when the answer is first waited for: verbs are
+    /// done in the order of the calls, and whether or not anybody waits.
+    pub fn run<T: Send + 'static>(
         &self,
         bytes: usize,
         verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let bytes = bytes.clamp(VERB_BYTES, WAITING_BYTES);
+    ) -> Answer<'static, T> {
+        self.hand_over(bytes, false, verb)
+    }
+
+    /// The same for what nobody waits for: it may take a little longer.
+    pub fn run_patiently<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
+    ) -> Answer<'static, T> {
+        self.hand_over(bytes, true, verb)
+    }
+
+    fn hand_over<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        is_patient: bool,
+        verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
+    ) -> Answer<'static, T> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
             verb: Some(verb),
             done: None,
             answer,
-            bytes: bytes as usize,
-            _room: self.verbs.room(bytes).await?,
+            bytes: bytes.max(VERB_BYTES),
+            is_patient,
         };
-        self.verbs.send(Box::new(waiting))?;
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        let sent = self.verbs.send(Box::new(waiting));
+        async move {
+            sent?;
+            answered.await.unwrap_or(Err(StoreError::Closed))
+        }
+        .boxed()
     }
 
     /// Lets nothing more in.
@@ -77,6 +98,9 @@ impl Writer {
 pub(super) trait Verb: Send {
     /// What it counts for a group.
     fn bytes(&self) -> usize;
+
+    /// Nobody waits for it.
+    fn is_patient(&self) -> bool;
 
     /// Does it, and keeps the answer; fails only where nothing of the group
     /// may stay.
@@ -92,7 +116,7 @@ struct Waiting<F, T> {
     done: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
     bytes: usize,
-    _room: OwnedSemaphorePermit,
+    is_patient: bool,
 }
 
 impl<F, T> Verb for Waiting<F, T>
@@ -102,6 +126,10 @@ where
 {
     fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn is_patient(&self) -> bool {
+        self.is_patient
     }
 
     fn run(&mut self, rows: &mut SqliteRows) -> Result<(), StoreError> {
@@ -148,13 +176,19 @@ fn gather(
     verbs: &Receiver<Box<dyn Verb>>,
     last: usize,
 ) -> Vec<Box<dyn Verb>> {
+    let began = Instant::now();
     let mut bytes = first.bytes();
+    let mut all_patient = first.is_patient();
     let mut group = vec![first];
-    let patience = Instant::now() + LINGER;
     while bytes < GROUP_BYTES {
         let next = match verbs.try_recv() {
-            Err(TryRecvError::Empty) if group.len() < last => {
-                let left = patience.saturating_duration_since(Instant::now());
+            Err(TryRecvError::Empty) if last > 1 => {
+                let patience = match all_patient {
+                    true => PATIENCE,
+                    false if group.len() < last => LINGER,
+                    false => break,
+                };
+                let left = patience.saturating_sub(began.elapsed());
                 verbs.recv_timeout(left).ok()
             }
             next => next.ok(),
@@ -163,6 +197,7 @@ fn gather(
             break;
         };
         bytes += next.bytes();
+        all_patient &= next.is_patient();
         group.push(next);
     }
     group

@@ -2,11 +2,11 @@
 
 use super::super::bits::Bits;
 use super::super::ready::{ReadyAppend, ReadyChunk, mistake};
-use super::super::rows::{BatchRow, ChunkRow, Done, Rows};
+use super::super::rows::{BatchRow, ChunkRow, Done, Numbered, Rows};
 use super::super::{Appended, Into, NewBatch, Seal};
-use super::Ledger;
+use super::{Ledger, opened};
 use crate::core::lifecycle::{BatchEvent, ChunkState};
-use crate::model::{Batch, BatchNo, BatchState, ChunkNo, Progress};
+use crate::model::{Batch, BatchNo, BatchState, Progress};
 
 /// See [`Store::append`](super::super::Store::append). Of a new batch that is
 /// refused for its count, the answer holds what it would have been before its
@@ -21,18 +21,17 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: ReadyAppend) -> Done
     let (row, is_new) = match into {
         Into::New(new) => match known(rows, &new)? {
             Some(batch) => return Ok(Appended::Exists(Box::new(batch))),
-            None => (opened(new, now_ms), true),
+            None => (empty(new, now_ms), true),
         },
         Into::Open { no, held } => {
-            let row = Ledger::open(rows, no, now_ms)?;
-            let (batch, pace) = (row.batch, row.pace);
-            if batch.sealed_by.is_some() {
-                return Ok(Appended::Sealed(Box::new(batch)));
+            let row = opened(rows, no)?;
+            if row.batch.sealed_by.is_some() {
+                return Ok(Appended::Sealed(Box::new(row.batch)));
             }
-            if batch.progress.counts.total != held {
-                return Ok(Appended::Moved(Box::new(batch)));
+            if row.batch.progress.counts.total != held {
+                return Ok(Appended::Moved(Box::new(row.batch)));
             }
-            (BatchRow { batch, pace }, false)
+            (row, false)
         }
     };
     let held = row.batch.progress.counts.total;
@@ -52,6 +51,7 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: ReadyAppend) -> Done
         ledger.batch.no = ledger.rows.insert_batch(&BatchRow {
             batch: ledger.batch.clone(),
             pace: None,
+            chunks: Numbered::default(),
         })?;
     }
     ledger.counts().total = total;
@@ -68,7 +68,7 @@ impl<R: Rows> Ledger<'_, R> {
     /// Queues a chunk, but for those of its items that failed already.
     fn enqueue(&mut self, chunk: ReadyChunk) -> Done<()> {
         let mut row = ChunkRow {
-            no: ChunkNo(0),
+            no: self.chunks.next(self.batch.no, true)?,
             tenant: self.batch.tenant.clone(),
             batch: self.batch.no,
             first: Some(chunk.first),
@@ -109,7 +109,7 @@ fn known(rows: &mut impl Rows, new: &NewBatch) -> Done<Option<Batch>> {
 }
 
 /// A batch without items.
-fn opened(new: NewBatch, now_ms: i64) -> BatchRow {
+fn empty(new: NewBatch, now_ms: i64) -> BatchRow {
     BatchRow {
         batch: Batch {
             no: BatchNo(0),
@@ -125,6 +125,7 @@ fn opened(new: NewBatch, now_ms: i64) -> BatchRow {
             finished_ms: None,
         },
         pace: None,
+        chunks: Numbered::default(),
     }
 }
 

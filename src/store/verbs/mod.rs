@@ -15,12 +15,12 @@ pub(super) use append::append;
 pub(super) use cancel::{cancel, sweep};
 pub(super) use lease::{Pick, lease};
 pub(super) use read::{backlog, batch, events, items, list};
-pub(super) use rescue::rescue;
+pub(super) use rescue::{Rescued, rescue};
 pub(super) use settle::settle;
 
 use super::codec;
 use super::ready::Outcomes;
-use super::rows::{BatchRow, ChunkRow, Done, EventRow, RowKind, Rows, Undone};
+use super::rows::{BatchRow, ChunkRow, Done, EventRow, Numbered, RowKind, Rows, Undone};
 use crate::core::lifecycle::{self, BatchEvent, ChunkEvent, Standing};
 use crate::core::rate::{self, Pace};
 use crate::model::{Batch, BatchNo, Counts, Failure, FailureKind, Item, ItemResult, Outcome};
@@ -31,15 +31,14 @@ struct Ledger<'a, R> {
     rows: &'a mut R,
     batch: Batch,
     pace: Option<Pace>,
+    chunks: Numbered,
     now_ms: i64,
 }
 
 impl<'a, R: Rows> Ledger<'a, R> {
     /// Opens a batch that must be there.
     fn open(rows: &'a mut R, no: BatchNo, now_ms: i64) -> Done<Ledger<'a, R>> {
-        let row = rows
-            .batch(no)?
-            .ok_or_else(|| Undone::Mistake(format!("there is no batch {}", no.0)))?;
+        let row = opened(rows, no)?;
         Ok(Ledger::with(rows, row, now_ms))
     }
 
@@ -48,6 +47,7 @@ impl<'a, R: Rows> Ledger<'a, R> {
             rows,
             batch: row.batch,
             pace: row.pace,
+            chunks: row.chunks,
             now_ms,
         }
     }
@@ -133,9 +133,16 @@ impl<'a, R: Rows> Ledger<'a, R> {
         self.rows.update_batch(BatchRow {
             batch: self.batch.clone(),
             pace: self.pace,
+            chunks: self.chunks,
         })?;
         Ok(self.batch)
     }
+}
+
+/// A batch that must be there.
+fn opened(rows: &mut impl Rows, no: BatchNo) -> Done<BatchRow> {
+    let row = rows.batch(no)?;
+    row.ok_or_else(|| Undone::Mistake(format!("there is no batch {}", no.0)))
 }
 
 /// Applies an event to a chunk's state.
@@ -187,6 +194,6 @@ fn stopped(
             retryable: false,
         })),
         attempts,
-        item: batch.spec.echo.of_failed().then_some(item),
+        item: batch.spec.echo.of_failed().then(|| Box::new(item)),
     }
 }

@@ -1,9 +1,9 @@
 //! Reads: they change nothing.
 
 use super::super::codec;
-use super::super::rows::{Done, EventRow, Rows};
-use super::super::{Backlog, ListQuery};
-use crate::model::{Batch, BatchId, BatchNo, Event, Item, TargetName, TenantId};
+use super::super::rows::{BatchRow, Done, EventRow, Rows, Undone, chunk_no};
+use super::super::{Backlog, Events, ListQuery};
+use crate::model::{Batch, BatchId, BatchNo, Item, TargetName, TenantId};
 
 /// Batches that are looked at together while some are left out for their
 /// labels.
@@ -64,9 +64,13 @@ pub(in crate::store) fn events(
     no: BatchNo,
     after: u64,
     max_bytes: usize,
-) -> Done<Vec<Event>> {
-    let events = rows.events(no, after, max_bytes)?;
-    events.into_iter().map(EventRow::decode).collect()
+) -> Done<Events> {
+    let (events, more) = rows.events(no, after, max_bytes)?;
+    let events = events.into_iter().map(EventRow::decode);
+    Ok(Events {
+        events: events.collect::<Done<_>>()?,
+        more,
+    })
 }
 
 /// See [`Store::items`](super::super::Store::items).
@@ -76,19 +80,40 @@ pub(in crate::store) fn items(
     first: u32,
     count: u32,
 ) -> Done<Vec<Item>> {
-    let end = first.saturating_add(count);
-    let mut next = first;
+    let Some(row) = rows.batch(no)? else {
+        return Ok(Vec::new());
+    };
+    let wanted = first..first.saturating_add(count);
     let mut found = Vec::new();
-    while next < end {
-        let Some(chunk) = rows.original(no, next)? else {
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    for place in came_in(rows, &row, first)?..row.chunks.came {
+        let items = codec::decode_items(rows.chunk_items(chunk_no(no, place))?)?;
+        let is_last = items.last().is_none_or(|last| last.index >= wanted.end - 1);
+        let items = items.into_iter();
+        found.extend(items.filter(|item| wanted.contains(&item.index)));
+        if is_last {
             break;
-        };
-        let items = codec::decode_items(rows.chunk_items(chunk.no)?)?;
-        let wanted = items
-            .into_iter()
-            .filter(|item| (next..end).contains(&item.index));
-        found.extend(wanted);
-        next = chunk.first.unwrap_or(next) + chunk.count;
+        }
     }
     Ok(found)
+}
+
+/// The place of the chunk that the item with this index came in; past the last
+/// place where it did not come.
+fn came_in(rows: &mut impl Rows, row: &BatchRow, index: u32) -> Done<u32> {
+    let (mut low, mut high) = (0, row.chunks.came);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let chunk = rows.chunk(chunk_no(row.batch.no, middle))?;
+        let end = chunk.and_then(|chunk| Some(chunk.first? + chunk.count));
+        let end = end.ok_or_else(|| Undone::Broken(format!("chunk {middle} is not there")))?;
+        if end <= index {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }

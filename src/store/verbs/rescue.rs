@@ -5,7 +5,7 @@ use super::super::ready::Outcomes;
 use super::super::rows::{ChunkRow, Done, Rows};
 use super::{Ledger, advance_chunk, remaining, stopped};
 use crate::core::lifecycle::ChunkEvent;
-use crate::model::FailureKind;
+use crate::model::{ChunkNo, FailureKind};
 
 const RESTARTED: (FailureKind, &str, &str) = (
     FailureKind::InDoubt,
@@ -13,17 +13,35 @@ const RESTARTED: (FailureKind, &str, &str) = (
     "it may have been sent when the server stopped; look at the target before sending it again",
 );
 
-/// Rescues up to `max_chunks` leased chunks, and says how many those were: 0
-/// when there are none left. See [`Store::rescue`](super::super::Store::rescue).
+/// Where a [`rescue`] has come to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Rescued {
+    /// The last chunk that it has looked at.
+    pub last: ChunkNo,
+    /// How many it has rescued.
+    pub chunks: usize,
+}
+
+impl Rescued {
+    /// Before the first.
+    pub const NONE: Rescued = Rescued {
+        last: ChunkNo(i64::MIN),
+        chunks: 0,
+    };
+}
+
+/// Rescues up to `max_chunks` leased chunks more; none, when there are none
+/// left. See [`Store::rescue`](super::super::Store::rescue).
 pub(in crate::store) fn rescue(
     rows: &mut impl Rows,
     safe: &SafeToRepeat,
+    mut rescued: Rescued,
     max_chunks: usize,
     now_ms: i64,
-) -> Done<usize> {
-    let chunks = rows.leased(max_chunks)?;
-    let rescued = chunks.len();
-    for chunk in chunks {
+) -> Done<Rescued> {
+    for chunk in rows.leased(rescued.last, max_chunks)? {
+        rescued.last = chunk.no;
+        rescued.chunks += 1;
         let mut ledger = Ledger::open(rows, chunk.batch, now_ms)?;
         ledger.rescue_one(chunk, safe)?;
         ledger.save()?;

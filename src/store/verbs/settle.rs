@@ -31,7 +31,8 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<
         }
         ledger.outcomes(outcomes)?;
     }
-    for (row, again) in moved.into_iter().zip(part.again) {
+    for (mut row, again) in moved.into_iter().zip(part.again) {
+        row.no = ledger.chunks.next(row.batch, false)?;
         ledger.rows.insert_chunk(row, again.items)?;
     }
     if left == 0 {
@@ -60,7 +61,7 @@ impl<R: Rows> Ledger<'_, R> {
     }
 }
 
-/// The chunks of what is to be sent again.
+/// The chunks of what is to be sent again; they have no number yet.
 fn moved(chunk: &ChunkRow, again: &[ReadyAgain]) -> Done<Vec<ChunkRow>> {
     let row = |again: &ReadyAgain| {
         let mut unanswered = Bits::default();

@@ -130,30 +130,26 @@ async fn what_was_handed_over_is_done_before_it_closes() {
 }
 
 #[tokio::test]
-async fn a_verb_larger_than_the_room_waits_for_all_of_it() {
+async fn verbs_are_done_in_the_order_of_the_calls() {
     let (writer, _) = writer();
     let held = hold_up(&writer).await;
-    let small = hand_over(&writer, 1);
-    let large = hand_over(&writer, usize::MAX);
-    let after = hand_over(&writer, 1);
-    tokio::task::yield_now().await;
+    let add = |rows: &mut SqliteRows| {
+        rows.connection().execute_batch(ADD)?;
+        parents(rows)
+    };
+    // One that is larger than a group, too.
+    let sizes = [1, GROUP_BYTES, 1, 1];
+    let answers = sizes.map(|bytes| writer.run(bytes, add));
+    let patient = writer.run_patiently(1, add);
     held.go_on.send(()).unwrap();
-    let orders = [small, large, after].map(|order| async { order.await.unwrap().unwrap() });
-    let [small, large, after] = orders;
-    assert_eq!([small.await, large.await, after.await], [1, 2, 3]);
-}
-
-/// Adds a row from a task of its own; its number says when that was.
-fn hand_over(
-    writer: &Arc<Writer>,
-    bytes: usize,
-) -> tokio::task::JoinHandle<Result<u32, StoreError>> {
-    let writer = writer.clone();
-    tokio::spawn(async move {
-        let verb = |rows: &mut SqliteRows| {
-            rows.connection().execute_batch(ADD)?;
-            parents(rows)
-        };
-        writer.run(bytes, verb).await
-    })
+    assert_eq!(patient.await.unwrap(), 5);
+    for (answer, order) in answers
+        .into_iter()
+        .zip(1..)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        assert_eq!(answer.await.unwrap(), order);
+    }
 }
