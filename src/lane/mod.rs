@@ -4,29 +4,32 @@
 
 mod brake;
 mod run;
+mod seat;
+mod turns;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::fair::Fair;
 use crate::limiter::{Gate, GateSpec};
 use crate::model::{BatchNo, LaneStatus, TargetName, TenantId};
 use crate::observe::Gauge;
 use crate::store::{Lease, Leased, Store, StoreError};
 use crate::sweep::sweep;
-use crate::target::{Ahead, Entry, wire};
+use crate::target::{Entry, wire};
 use crate::time::{instant_at, wall_ms};
 use crate::wake::{Nudge, Wake};
 
 use brake::Brake;
 use run::Run;
+use seat::Seat;
+use turns::Turns;
 
 /// How long before its first permit is due a chunk is leased: what the commit
 /// of a lease takes on a slow disk. Later, and the rate would not be used;
@@ -54,33 +57,28 @@ pub struct Lane {
     gate: Gate,
     brake: Arc<Brake>,
     seats: Vec<Seat>,
-    fair: Fair,
-    /// Batches whose queued chunks are due later.
-    later: BinaryHeap<Reverse<(Instant, BatchNo)>>,
-    /// The batches that are queued here or due later: whose, for which seat.
-    known: HashMap<BatchNo, Known>,
+    turns: Turns,
     nudges: mpsc::UnboundedReceiver<Nudge>,
-    /// Notified when a target's leased items run low.
+    /// Notified when a target's begun items run low.
     low: Arc<Notify>,
+    /// The lease that is on its way to the disk, if one is.
+    leasing: Option<Leasing>,
     runs: JoinSet<Result<(), StoreError>>,
     /// The runs under way: a batch's can be stopped.
     stops: Vec<(BatchNo, CancellationToken)>,
     seed: fastrand::Rng,
 }
 
-/// One of the lane's targets. Its place in the list is its slot at the gate.
-struct Seat {
-    entry: Arc<Entry>,
-    ahead: Arc<Ahead>,
-    chunk_items: u32,
-}
-
-/// A batch that has chunks here.
-struct Known {
-    tenant: TenantId,
-    slot: usize,
-    /// Items that it was charged for and that its chunks turned out not to have.
-    credit: u32,
+/// A lease on its way to the disk.
+struct Leasing {
+    picks: Vec<(BatchNo, usize)>,
+    answer: BoxFuture<'static, Result<Vec<Lease>, StoreError>>,
+    /// Let go of these when they are there: all, or of some batches.
+    let_go_all: bool,
+    let_go: Vec<BatchNo>,
+    /// Batches that got more meanwhile, and for which slot: whatever the lease
+    /// says of them, it may have looked before.
+    heard: HashMap<BatchNo, (TenantId, usize)>,
 }
 
 impl Lane {
@@ -98,17 +96,10 @@ impl Lane {
             gate.hold_until(until);
         }
         let names: Vec<TargetName> = spec.targets.iter().map(|t| t.config.name.clone()).collect();
-        let seats: Vec<Seat> = spec
-            .targets
-            .into_iter()
-            .map(|entry| Seat {
-                // A concurrency's worth waits while as much is on its way.
-                ahead: Ahead::new(entry.config.concurrency, low.clone()),
-                chunk_items: entry.config.chunk_items,
-                entry,
-            })
-            .collect();
-        let quantum = seats.iter().map(|seat| seat.chunk_items).max().unwrap_or(1);
+        let seat = |entry| Seat::new(entry, low.clone());
+        let seats: Vec<Seat> = spec.targets.into_iter().map(seat).collect();
+        let chunks = seats.iter().map(|seat| seat.entry.config.chunk_items);
+        let quantum = chunks.max().unwrap_or(1);
         Lane {
             nudges: wake.drive(names),
             brake: Arc::new(Brake::new(gate.clone())),
@@ -116,10 +107,9 @@ impl Lane {
             wake,
             gate,
             seats,
-            fair: Fair::new(quantum),
-            later: BinaryHeap::new(),
-            known: HashMap::new(),
+            turns: Turns::new(quantum),
             low,
+            leasing: None,
             runs: JoinSet::new(),
             stops: Vec::new(),
             seed: fastrand::Rng::with_seed(spec.seed),
@@ -157,18 +147,25 @@ impl Lane {
         let low = self.low.clone();
         loop {
             self.hear();
-            let next = self.take_up().await?;
+            self.begin();
+            let next = self.take_up();
+            let leasing = self.leasing.as_mut().map(|leasing| &mut leasing.answer);
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
-                () = brake.pulled() => self.stop_runs(|_| true),
+                () = brake.pulled() => self.let_go_all(),
                 Some(nudge) = self.nudges.recv() => self.heed(nudge),
+                Some(leases) = OptionFuture::from(leasing) => self.leased_all(leases?),
                 Some(ended) = self.runs.join_next() => self.ended(ended)?,
                 () = low.notified() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
         }
-        self.stop_runs(|_| true);
+        self.let_go_all();
+        if let Some(leasing) = &mut self.leasing {
+            let leases = (&mut leasing.answer).await?;
+            self.leased_all(leases);
+        }
         while let Some(ended) = self.runs.join_next().await {
             self.ended(ended)?;
         }
@@ -180,7 +177,7 @@ impl Lane {
         for slot in 0..self.seats.len() {
             let target = self.seats[slot].entry.config.name.clone();
             for (tenant, no) in self.store.backlog(target).await?.batches {
-                self.know(tenant, no, slot);
+                self.turns.know(tenant, no, slot);
             }
         }
         Ok(())
@@ -191,13 +188,7 @@ impl Lane {
         while let Ok(nudge) = self.nudges.try_recv() {
             self.heed(nudge);
         }
-        let now = Instant::now();
-        while let Some(&Reverse((due, no))) = self.later.peek()
-            && due <= now
-        {
-            self.later.pop();
-            self.queue(no);
-        }
+        self.turns.take_up(Instant::now());
     }
 
     fn heed(&mut self, nudge: Nudge) {
@@ -205,105 +196,116 @@ impl Lane {
             Nudge::Work(target, tenant, no) => {
                 let mut seats = self.seats.iter();
                 if let Some(slot) = seats.position(|seat| seat.entry.config.name == target) {
-                    self.know(tenant, no, slot);
+                    if let Some(leasing) = &mut self.leasing {
+                        leasing.heard.insert(no, (tenant.clone(), slot));
+                    }
+                    self.turns.know(tenant, no, slot);
                 }
             }
             Nudge::Stop(stopped) => {
-                self.stop_runs(|no| no == stopped);
+                if let Some(leasing) = &mut self.leasing {
+                    leasing.let_go.push(stopped);
+                }
+                self.let_go(|no| no == stopped);
                 // At once: what will not be sent need not wait for its turn.
                 self.sweep(stopped);
             }
         }
     }
 
-    fn know(&mut self, tenant: TenantId, no: BatchNo, slot: usize) {
-        self.known.entry(no).or_insert(Known {
-            tenant,
-            slot,
-            credit: 0,
-        });
-        self.queue(no);
-    }
-
-    fn queue(&mut self, no: BatchNo) {
-        if let Some(known) = self.known.get(&no) {
-            self.fair.add(&known.tenant, no, known.slot);
-        }
-    }
-
-    /// Picks and leases what is wanted now, and lets it run. Returns when to
-    /// look again.
-    async fn take_up(&mut self) -> Result<Instant, StoreError> {
-        loop {
-            let (picks, permit_due) = self.pick();
-            if picks.is_empty() {
-                let retry_due = self.later.peek().map(|Reverse((due, _))| *due);
-                let next = permit_due.into_iter().chain(retry_due).min();
-                return Ok(next.unwrap_or_else(|| Instant::now() + IDLE));
-            }
-            let batches = picks.iter().map(|&(no, _)| no).collect();
-            let leases = self.store.lease(batches, wall_ms()).await?;
-            for ((no, slot), lease) in picks.into_iter().zip(leases) {
-                self.leased(no, slot, lease);
+    /// Begins the chunks whose turn it is.
+    fn begin(&mut self) {
+        for slot in 0..self.seats.len() {
+            while let Some(leased) = self.seats[slot].next() {
+                self.start(slot, leased);
             }
         }
     }
 
-    /// Whose chunks are next: as many as have permits due before a lease of
-    /// more could be on disk, and while some target has few left. Also, when
-    /// the next permit is due, if that is what it waits for.
+    /// Picks what is wanted now, and has it leased. Returns when to look again.
+    fn take_up(&mut self) -> Instant {
+        let mut permit_due = None;
+        if self.leasing.is_none() {
+            let (picks, due) = self.pick();
+            permit_due = due;
+            if !picks.is_empty() {
+                self.seats.iter_mut().for_each(Seat::lease_begins);
+                let batches = picks.iter().map(|&(no, _)| no).collect();
+                let store = self.store.clone();
+                self.leasing = Some(Leasing {
+                    picks,
+                    answer: Box::pin(async move { store.lease(batches, wall_ms()).await }),
+                    let_go_all: false,
+                    let_go: Vec::new(),
+                    heard: HashMap::new(),
+                });
+            }
+        }
+        let next = permit_due.into_iter().chain(self.turns.next_due()).min();
+        next.unwrap_or_else(|| Instant::now() + IDLE)
+    }
+
+    /// Whose chunks are next: once little is leased and unwritten, as many as
+    /// have permits due before a lease of more could be on disk. Also, when the
+    /// next permit is due, if that is what it waits for.
     fn pick(&mut self) -> (Vec<(BatchNo, usize)>, Option<Instant>) {
         let mut picks = Vec::new();
-        let mut planned: Vec<u32> = self.seats.iter().map(|s| s.ahead.items()).collect();
-        while !self.fair.is_empty() {
+        let mut planned: Vec<u32> = self.seats.iter().map(Seat::unwritten).collect();
+        let mut seats = self.seats.iter().zip(&planned);
+        if !seats.any(|(seat, unwritten)| seat.wants_more(*unwritten)) {
+            return (picks, None);
+        }
+        while !self.turns.is_empty() {
             let due = self.gate.due(planned.iter().sum());
             let wanted_at = self.brake.until().map_or(due, |end| end.max(due));
             if wanted_at > Instant::now() + LEASE_LEAD {
                 return (picks, Some(wanted_at - LEASE_LEAD));
             }
             let seats = &self.seats;
-            let few = |slot: usize| planned[slot] <= seats[slot].entry.config.concurrency;
-            let Some(no) = self.fair.pick(few) else { break };
-            let Some(known) = self.known.get_mut(&no) else {
-                self.fair.remove(no);
-                continue;
+            let chunk_items = |slot: usize| seats[slot].entry.config.chunk_items;
+            let may_have = |slot: usize| planned[slot] <= seats[slot].enough();
+            let Some((no, slot)) = self.turns.next(may_have, chunk_items) else {
+                break;
             };
-            let slot = known.slot;
-            let chunk_items = self.seats[slot].chunk_items;
-            // What the chunk holds shows only once it is leased.
-            self.fair
-                .charge(no, chunk_items.saturating_sub(known.credit));
-            known.credit = known.credit.saturating_sub(chunk_items);
-            planned[slot] += chunk_items;
+            planned[slot] += chunk_items(slot);
             picks.push((no, slot));
         }
         (picks, None)
     }
 
+    fn leased_all(&mut self, leases: Vec<Lease>) {
+        let Some(leasing) = self.leasing.take() else {
+            return;
+        };
+        self.seats.iter_mut().for_each(Seat::lease_ends);
+        for ((no, slot), lease) in leasing.picks.into_iter().zip(leases) {
+            self.leased(no, slot, lease);
+        }
+        for (no, (tenant, slot)) in leasing.heard {
+            self.turns.know(tenant, no, slot);
+        }
+        if leasing.let_go_all || !leasing.let_go.is_empty() {
+            self.let_go(|no| leasing.let_go_all || leasing.let_go.contains(&no));
+        }
+    }
+
     fn leased(&mut self, no: BatchNo, slot: usize, lease: Lease) {
         match lease {
             Lease::Chunk(leased) => {
-                let items = u32::try_from(leased.items.len()).unwrap_or(u32::MAX);
-                if let Some(known) = self.known.get_mut(&no) {
-                    known.credit += self.seats[slot].chunk_items.saturating_sub(items);
-                }
-                self.start(slot, *leased);
+                let seat = &mut self.seats[slot];
+                let missing = seat.entry.config.chunk_items;
+                let missing = missing.saturating_sub(seat::items(&leased));
+                self.turns.give_back(no, missing);
+                seat.keep(*leased);
             }
-            Lease::Nothing => {
-                self.fair.remove(no);
-                self.known.remove(&no);
-            }
-            Lease::Later { due_ms } => {
-                self.fair.remove(no);
-                self.later.push(Reverse((instant_at(due_ms), no)));
-            }
+            Lease::Nothing => self.turns.forget(no),
+            Lease::Later { due_ms } => self.turns.put_off(no, instant_at(due_ms)),
             Lease::Cancelling => self.sweep(no),
         }
     }
 
     fn sweep(&mut self, no: BatchNo) {
-        self.fair.remove(no);
-        self.known.remove(&no);
+        self.turns.forget(no);
         let (store, wake) = (self.store.clone(), self.wake.clone());
         self.runs
             .spawn(async move { sweep(&*store, &wake, no).await });
@@ -313,7 +315,7 @@ impl Lane {
         let seat = &self.seats[slot];
         let stop = CancellationToken::new();
         self.stops.push((leased.no, stop.clone()));
-        let items = u32::try_from(leased.items.len()).unwrap_or(u32::MAX);
+        let items = seat::items(&leased);
         // Here, not in the run's task: from now on these items are ahead.
         let (wire, incoming) = wire(
             self.gate.clone(),
@@ -335,7 +337,23 @@ impl Lane {
         self.runs.spawn(run.go(wire));
     }
 
-    fn stop_runs(&mut self, which: impl Fn(BatchNo) -> bool) {
+    /// Returns to the queue what is not written, also of a lease that is on its
+    /// way.
+    fn let_go_all(&mut self) {
+        if let Some(leasing) = &mut self.leasing {
+            leasing.let_go_all = true;
+        }
+        self.let_go(|_| true);
+    }
+
+    /// Returns to the queue what is not written of some batches.
+    fn let_go(&mut self, which: impl Fn(BatchNo) -> bool) {
+        for slot in 0..self.seats.len() {
+            // A run knows how to give up its lease.
+            for leased in self.seats[slot].take(&which) {
+                self.start(slot, leased);
+            }
+        }
         for (no, stop) in &self.stops {
             if which(*no) {
                 stop.cancel();

@@ -14,6 +14,7 @@ use crate::model::Reply;
 /// a lane leases more when that has fallen to its low-water mark.
 pub struct Ahead {
     items: AtomicU32,
+    written: AtomicU32,
     low_water: u32,
     low: Arc<Notify>,
 }
@@ -23,6 +24,7 @@ impl Ahead {
     pub fn new(low_water: u32, low: Arc<Notify>) -> Arc<Ahead> {
         Arc::new(Ahead {
             items: AtomicU32::new(0),
+            written: AtomicU32::new(0),
             low_water,
             low,
         })
@@ -31,6 +33,11 @@ impl Ahead {
     /// How many there are.
     pub fn items(&self) -> u32 {
         self.items.load(Relaxed)
+    }
+
+    /// How many were written so far; it starts anew after the largest number.
+    pub fn written(&self) -> u32 {
+        self.written.load(Relaxed)
     }
 
     fn more(&self, items: u32) {
@@ -188,6 +195,7 @@ impl Marks {
             }
             if written {
                 self.unwritten.fetch_sub(1, Relaxed);
+                self.ahead.written.fetch_add(1, Relaxed);
                 self.ahead.less(1);
             } else {
                 self.unwritten.fetch_add(1, Relaxed);

@@ -1,6 +1,7 @@
 //! The whole way of an item under paused time: what a follower is told and
 //! what a target sees.
 
+mod late_leases;
 mod world;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use flowgate::store::{MemoryStore, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use late_leases::LateLeases;
 use world::{Act, TargetSpec, World, cause, done, draft, most_in_any, now, results, spec};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -429,6 +431,46 @@ async fn streams_that_share_little_memory_all_get_on() {
     let drafts = (0..3).map(draft).collect();
     let submitted = intake.submit(TenantId::default(), spec("guests"), drafts, 1_000);
     submitted.await.expect("a batch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_a_lease_is_under_way_is_not_overlooked() {
+    let late = Duration::from_millis(10);
+    let store = Arc::new(LateLeases(Arc::new(MemoryStore::new()), late));
+    let world = World::on(store, &[], vec![TargetSpec::named("guests")]);
+    // The second item comes at every place in a lease, and nothing after it.
+    for apart in 0..40 {
+        let opened = world.intake.open(TenantId::default(), spec("guests")).await;
+        let mut submission = opened.expect("a submission");
+        let batch = submission.batch().clone();
+        for number in 0..2 {
+            let appended = submission.append(vec![draft(number)], None, 16).await;
+            appended.expect("it is taken");
+            if number == 0 {
+                submission.flush();
+                submission.committed().await.expect("it is held");
+                tokio::time::sleep(Duration::from_millis(apart)).await;
+            }
+        }
+        submission.seal(None).expect("it is sealed");
+        submission.committed().await.expect("it is held");
+        let events = tokio::time::timeout(Duration::from_mins(1), world.events(&batch)).await;
+        assert_eq!(results(&events.expect("both are sent")).len(), 2, "{apart}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_also_stops_what_a_lease_is_about_to_bring() {
+    let late = Duration::from_millis(10);
+    let store = Arc::new(LateLeases(Arc::new(MemoryStore::new()), late));
+    let world = World::on(store, &[], vec![TargetSpec::named("guests")]);
+    let batch = world.submit("guests", 50).await;
+    tokio::time::sleep(late / 2).await;
+    world.intake.cancel(&batch).await.expect("it is cancelled");
+    let events = tokio::time::timeout(Duration::from_mins(1), world.events(&batch)).await;
+    let kinds = kinds(&events.expect("it ends"));
+    assert_eq!(kinds, vec![Some(FailureKind::Cancelled); 50]);
+    assert!(world.sent().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
