@@ -478,3 +478,18 @@ async fn a_command_line_that_is_wrong_is_no_failed_item() {
     let alone = run(&fake, &[]).await;
     assert!(alone.stderr.contains("Usage: flowgate"), "{}", alone.stderr);
 }
+
+#[tokio::test]
+async fn a_reader_that_goes_away_ends_it_without_a_word() {
+    let folder = Folder::new();
+    let config = folder.write(
+        "flowgate.toml",
+        "[targets.guests]\nkind = \"http\"\nurl = \"http://127.0.0.1:1\"\npath = \"/\"\n",
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = program("http://127.0.0.1:1", &["check", &config]);
+    let child = command.stdout(writer).spawn().unwrap();
+    let ended = child.wait_with_output().await.unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(141), Vec::new()));
+}

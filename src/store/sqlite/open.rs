@@ -191,6 +191,10 @@ fn migration(path: &Path, error: &refinery::Error) -> StoreError {
             "{path} was written by a newer version of Flowgate (schema {}): use that one",
             version.version()
         ),
+        refinery::error::Kind::DivergentVersion(..) => format!(
+            "{path} was written by a build of Flowgate from before its first release, and nothing \
+             was changed: finish what is in it with that one, or give the store a new file"
+        ),
         _ => format!("the schema of {path} cannot be brought up to date: {error}"),
     })
 }
