@@ -58,6 +58,12 @@ class Target(BaseHTTPRequestHandler):
         pass
 
 
+class TargetServer(ThreadingHTTPServer):
+    # With the usual 5, connections that come at once beyond that wait for the
+    # client's system to try again, which on a busy machine takes a minute.
+    request_queue_size = 512
+
+
 CONFIG = """
 [server]
 listen = "127.0.0.1:0"
@@ -241,7 +247,7 @@ def main():
         import grpc
         from flowgate.v1 import batch_service_pb2_grpc
 
-        target = ThreadingHTTPServer(("127.0.0.1", 0), Target)
+        target = TargetServer(("127.0.0.1", 0), Target)
         threading.Thread(target=target.serve_forever, daemon=True).start()
         flowgate = Flowgate(binary, folder, target.server_port)
         tests = [
