@@ -168,8 +168,11 @@ impl Submission {
         if !fresh.is_empty() && self.sealed {
             return Err(sealed(&self.batch, self.held));
         }
-        self.taken_bytes += message_bytes;
-        self.memory.add(memory);
+        if !fresh.is_empty() {
+            // What is held already needs none, and no commit would give it back.
+            self.taken_bytes += message_bytes;
+            self.memory.add(memory);
+        }
         let mut chunks = Vec::new();
         for (item, bytes) in fresh {
             chunks.extend(self.tail.push(item, bytes).map(new_chunk));

@@ -87,6 +87,29 @@ async fn a_stream_does_not_wait_for_memory_that_it_holds_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn items_that_are_held_already_keep_no_memory() {
+    let world = World::start(&[], vec![TargetSpec::named("guests")]);
+    let intake = world.intake_with_memory(100);
+    let opened = intake.open(TenantId::default(), spec("guests")).await;
+    let mut submission = opened.expect("a submission");
+    // As a client that begins again from the start, over and over.
+    let repeats = async {
+        for _ in 0..5 {
+            let items = (0..3).map(draft).collect();
+            let appended = submission.append(items, Some(0), 60).await;
+            appended.expect("it is the same");
+        }
+    };
+    let repeated = tokio::time::timeout(Duration::from_mins(1), repeats).await;
+    repeated.expect("it does not wait for itself");
+    // And what it repeated keeps nobody else waiting.
+    let drafts = (0..3).map(draft).collect();
+    let submitted = intake.submit(TenantId::default(), spec("guests"), drafts, 100);
+    let submitted = tokio::time::timeout(Duration::from_mins(1), submitted).await;
+    submitted.expect("there is memory").expect("a batch");
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_streams_may_seal_the_same_batch_at_once() {
     let world = World::start(&[], vec![TargetSpec::named("guests")]);
     let opened = world.intake.open(TenantId::default(), spec("guests")).await;

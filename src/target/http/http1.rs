@@ -4,7 +4,7 @@
 //! that task has its turn, which comes late by all that a busy runtime has to do
 //! before; but the time of a request's first byte counts against the target's
 //! limit, so it must be known. Here the bytes are written by the call that sends
-//! the request. (It also saves two changes of task a request.)
+//! the request.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
