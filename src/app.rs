@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, StoreConfig, TargetKind};
 use crate::feed::Feed;
 use crate::intake::{Intake, Limits};
+use crate::keeper::Keeper;
 use crate::lane::{Lane, LaneSpec};
 use crate::model::TargetName;
 use crate::observe::Board;
@@ -56,7 +57,13 @@ impl Server {
         let drain = CancellationToken::new();
         let closed = CancellationToken::new();
         let heartbeat = config.server.heartbeat;
-        let intake_memory = config.server.intake_memory;
+        let limits = Limits {
+            intake_memory: config.server.intake_memory,
+            keep_keys: config.retention.keys,
+            open_timeout: config.server.open_timeout,
+            ..Limits::default()
+        };
+        let retention = config.retention;
         let listen = config.server.listen;
         let serve = ServeSpec {
             max_calls: config.server.max_calls,
@@ -78,15 +85,9 @@ impl Server {
             tracing::info!(chunks = rescued, "took up what an earlier process left");
         }
         let wake = Wake::default();
-        let intake = Intake::new(
-            store.clone(),
-            wake.clone(),
-            catalog.clone(),
-            Limits {
-                intake_memory,
-                ..Limits::default()
-            },
-        );
+        let intake = Intake::new(store.clone(), wake.clone(), catalog.clone(), limits);
+        let keeper = Keeper::new(store.clone(), intake.clone(), retention);
+        tokio::spawn(keeper.keep(drain.clone()));
         let (lanes, board) = start_lanes(&opened, &wake, &catalog, &drain);
         let rooms = Rooms {
             feed: Feed::new(store.clone(), wake),
@@ -229,6 +230,7 @@ fn start_lanes(
         let spec = LaneSpec {
             targets,
             hold_until,
+            charged: false,
             seed: fastrand::u64(..),
         };
         let lane = Lane::new(opened.store.clone(), wake.clone(), spec);
@@ -267,9 +269,9 @@ fn catalog(config: Config) -> anyhow::Result<Catalog> {
 
 fn safe_to_repeat(catalog: &Catalog) -> SafeToRepeat {
     let catalog = catalog.clone();
-    Arc::new(move |target: &TargetName, item| {
+    Arc::new(move |target: &TargetName, item, since| {
         let entry = catalog.get(target);
-        entry.is_some_and(|entry| entry.target.safe_to_repeat(item))
+        entry.is_some_and(|entry| entry.target.safe_to_repeat(item, since))
     })
 }
 

@@ -11,6 +11,7 @@
 //! - [`cli`]: one file for each verb of the command line
 //! - [`app`]: wires the rooms; the only start order and the only drain order
 //! - [`rpc`]: the gRPC face
+//! - [`keeper`]: what has to be done because time passes
 //! - [`intake`]: admission: limits, validation, idempotency, slicing, append
 //! - [`feed`]: a batch's events: replay, then live
 //! - [`lane`]: one task for each quota: pick, lease, pace, send, classify, settle
@@ -33,6 +34,7 @@ pub mod config;
 pub mod core;
 pub mod feed;
 pub mod intake;
+pub mod keeper;
 pub mod lane;
 pub mod limiter;
 pub mod model;

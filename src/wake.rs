@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::model::{BatchNo, TargetName, TenantId};
+use crate::model::{BatchNo, Held, TargetName, TenantId};
 
 /// The wake-ups of one process. Cheap to clone.
 #[derive(Clone, Default)]
@@ -28,8 +28,10 @@ struct Shared {
 pub enum Nudge {
     /// A batch may have chunks for this target.
     Work(TargetName, TenantId, BatchNo),
-    /// A batch was cancelled: let go of what is not written yet.
+    /// A batch was stopped or paused: let go of what is not written yet.
     Stop(BatchNo),
+    /// An operator holds a target, or lets it go on.
+    Hold(TargetName, Option<Held>),
 }
 
 impl Wake {
@@ -72,9 +74,14 @@ impl Wake {
         self.nudge(target, Nudge::Work(target.clone(), tenant.clone(), no));
     }
 
-    /// A batch was cancelled. Whether there is a lane to hear of it.
+    /// A batch was stopped or paused. Whether there is a lane to hear of it.
     pub fn stop(&self, target: &TargetName, no: BatchNo) -> bool {
         self.nudge(target, Nudge::Stop(no))
+    }
+
+    /// An operator holds a target, or lets it go on.
+    pub fn hold(&self, target: &TargetName, held: Option<Held>) {
+        self.nudge(target, Nudge::Hold(target.clone(), held));
     }
 
     fn nudge(&self, target: &TargetName, nudge: Nudge) -> bool {

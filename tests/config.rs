@@ -205,6 +205,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "configuration:7: targets.guests.ca: this is a number; write a text in quotes"),
     ("idempotency_header = \"Content-Type\"",
         "configuration:7: targets.guests.idempotency_header: `content-type` has another use"),
+    ("key_window = \"1h\"",
+        "configuration:7: targets.guests.key_window: this says how long the target knows a key, and there is no"),
+    ("[store]\nkeep_batches = \"0s\"",
+        "configuration:8: store.keep_batches: `0s` is too short; write at least `1s`"),
+    ("[store]\nkeep_keys = \"1 day\"",
+        "configuration:8: store.keep_keys: `1 day` is not a duration"),
+    ("[server]\nopen_timeout = \"10ms\"",
+        "configuration:8: server.open_timeout: `10ms` is too short; write at least `1s`"),
     ("headers = \"x\"",
         "configuration:7: targets.guests.headers: this is a text; write a table"),
     ("headers.X-A = 1",
@@ -475,6 +483,14 @@ fn shared() -> String {
     format!("quotas.guests.limits = [\"100/s\"]\n{target}")
 }
 
+/// What a key makes sense with only.
+fn needed(path: &str) -> &'static str {
+    match path.rsplit_once('.') {
+        Some((_, "key_window")) => "idempotency_header = \"Idempotency-Key\"\n",
+        _ => "",
+    }
+}
+
 /// A configuration in which a key of the reference is given: `NAME` is the
 /// target or quota `guests`, or the header `X-A`.
 fn given(path: &str, value: &str) -> String {
@@ -482,7 +498,7 @@ fn given(path: &str, value: &str) -> String {
         .replace("headers.NAME", "headers.X-A")
         .replace("NAME", "guests");
     if let Some(key) = path.strip_prefix("targets.guests.") {
-        return with(&format!("{key} = {value}"));
+        return with(&format!("{}{key} = {value}", needed(&path)));
     }
     let is_quota = path.starts_with("quotas.");
     let rest = if is_quota {
@@ -502,7 +518,7 @@ fn the_reference_states_the_defaults_that_hold() {
         let without = if key.path.starts_with("quotas.") {
             parse(&shared())
         } else {
-            parse(MINIMAL)
+            parse(&with(needed(key.path)))
         };
         let with = parse(&given(key.path, value));
         let stated = format!("{} = {value}", key.path);

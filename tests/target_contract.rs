@@ -42,6 +42,7 @@ fn config(base: &str) -> HttpConfig {
         allow_headers: Vec::new(),
         headers: Vec::new(),
         idempotency_header: Some(HeaderName::from_static("idempotency-key")),
+        key_window: Duration::from_hours(24),
         repeatable: false,
         idempotent_methods: true,
         timeout: LONG,
@@ -727,18 +728,33 @@ async fn what_is_safe_to_repeat_follows_the_configuration_and_the_method() {
         target(&config)
     };
     for method in ["GET", "PUT", "DELETE"] {
-        assert!(target(&plain).safe_to_repeat(&call(method)), "{method}");
+        assert!(
+            target(&plain).safe_to_repeat(&call(method), Duration::ZERO),
+            "{method}"
+        );
         let strict = target_with(|config| config.idempotent_methods = false);
-        assert!(!strict.safe_to_repeat(&call(method)), "{method}");
+        assert!(
+            !strict.safe_to_repeat(&call(method), Duration::ZERO),
+            "{method}"
+        );
     }
     for method in ["", "POST", "PATCH"] {
-        assert!(!target(&plain).safe_to_repeat(&call(method)), "{method}");
+        assert!(
+            !target(&plain).safe_to_repeat(&call(method), Duration::ZERO),
+            "{method}"
+        );
         let repeatable = target_with(|config| config.repeatable = true);
-        assert!(repeatable.safe_to_repeat(&call(method)), "{method}");
+        assert!(
+            repeatable.safe_to_repeat(&call(method), Duration::ZERO),
+            "{method}"
+        );
         let keyed = target_with(|config| {
             config.idempotency_header = Some(HeaderName::from_static("key"));
         });
-        assert!(keyed.safe_to_repeat(&call(method)), "{method}");
+        assert!(
+            keyed.safe_to_repeat(&call(method), Duration::ZERO),
+            "{method}"
+        );
     }
 }
 
@@ -754,7 +770,7 @@ impl Single for Panics {
         "none".to_owned()
     }
 
-    fn safe_to_repeat(&self, _item: &Item) -> bool {
+    fn safe_to_repeat(&self, _item: &Item, _since: Duration) -> bool {
         false
     }
 

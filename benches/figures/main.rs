@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_mins(4);
 type Measure = for<'r> fn(&'r mut Report) -> LocalBoxFuture<'r, anyhow::Result<()>>;
 
 /// Every case: its name, what it is about, what measures it.
-const CASES: [(&str, &str, Measure); 12] = [
+const CASES: [(&str, &str, Measure); 13] = [
     (
         "accept",
         "items of 200 bytes made durable through BatchSubmitStream, on 4 streams",
@@ -52,6 +52,11 @@ const CASES: [(&str, &str, Measure); 12] = [
         "whole-way",
         "accepted, dispatched, settled, streamed back",
         |r| cases::whole::at_once(r).boxed_local(),
+    ),
+    (
+        "durable",
+        "what keeping costs: with the store on disk, and with one in memory",
+        |r| cases::durable::durable(r).boxed_local(),
     ),
     (
         "dispatch",

@@ -33,12 +33,22 @@ impl Server {
         Server::with_targets(&section(TARGET, target_port, PATH, settings)).await
     }
 
+    /// The same on a store in memory.
+    pub async fn in_memory(target_port: u16, settings: &str) -> anyhow::Result<Server> {
+        let section = section(TARGET, target_port, PATH, settings);
+        Server::configured("memory = true", &section).await
+    }
+
     /// Starts it in front of targets, made by [`section`], on a store that is
     /// new.
     pub async fn with_targets(sections: &str) -> anyhow::Result<Server> {
+        Server::configured("path = \"flowgate.db\"", sections).await
+    }
+
+    async fn configured(store: &str, sections: &str) -> anyhow::Result<Server> {
         let folder = TempDir::new()?;
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nmax_calls = 2000\nmax_streams = 2000\n[store]\npath = \"flowgate.db\"\n{sections}"
+            "[server]\nlisten = \"127.0.0.1:0\"\nmax_calls = 2000\nmax_streams = 2000\n[store]\n{store}\n{sections}"
         );
         std::fs::write(config_in(folder.path()), text)?;
         Server::run(folder).await

@@ -85,7 +85,7 @@ pub fn parse_state(name: &str) -> Result<BatchState, String> {
 pub fn is_final(state: BatchState) -> bool {
     !matches!(
         state,
-        BatchState::Unspecified | BatchState::Running | BatchState::Cancelling
+        BatchState::Unspecified | BatchState::Running | BatchState::Cancelling | BatchState::Paused
     )
 }
 
@@ -107,6 +107,8 @@ pub fn meaning(kind: FailureKind) -> &'static str {
             "sent without an answer: look at the target before sending it again"
         }
         FailureKind::Cancelled => "not sent: the batch was cancelled",
+        FailureKind::Expired => "not sent: the batch's deadline passed",
+        FailureKind::Aborted => "not sent: the batch's failure policy stopped it",
     }
 }
 

@@ -240,6 +240,7 @@ pub(crate) mod testing {
                 ..Success::default()
             })),
             attempts: 1,
+            replayed: false,
             item: None,
         }
     }
@@ -261,6 +262,7 @@ pub(crate) mod testing {
                 ..Failure::default()
             })),
             attempts: 1,
+            replayed: false,
             item: Some(item(text)),
         }
     }

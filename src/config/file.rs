@@ -29,6 +29,7 @@ pub(super) struct Server {
     pub(super) intake_memory: Option<String>,
     pub(super) heartbeat: Option<String>,
     pub(super) drain: Option<String>,
+    pub(super) open_timeout: Option<String>,
 }
 
 /// `[store]`.
@@ -37,6 +38,8 @@ pub(super) struct Server {
 pub(super) struct Store {
     pub(super) path: Option<String>,
     pub(super) memory: Option<bool>,
+    pub(super) keep_batches: Option<String>,
+    pub(super) keep_keys: Option<String>,
 }
 
 /// `[quotas.NAME]`.
@@ -68,6 +71,7 @@ pub(super) struct Target {
     pub(super) protocol: Option<String>,
     pub(super) ca: Option<String>,
     pub(super) idempotency_header: Option<String>,
+    pub(super) key_window: Option<String>,
     pub(super) repeatable: Option<bool>,
     pub(super) idempotent_methods: Option<bool>,
     pub(super) allow_calls: Option<bool>,

@@ -39,6 +39,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where batches live.
     pub store: StoreConfig,
+    /// How long what is done is kept.
+    pub retention: Retention,
     /// The limits that targets draw on; each target names one of these. Those
     /// with a quota of their own have one here by the target's name.
     pub quotas: Vec<QuotaConfig>,
@@ -129,6 +131,8 @@ pub struct ServerConfig {
     pub heartbeat: Duration,
     /// How long a drain takes at most.
     pub drain: Duration,
+    /// How long a batch stays open without a stream that fills it.
+    pub open_timeout: Duration,
 }
 
 /// Where batches live.
@@ -141,6 +145,16 @@ pub enum StoreConfig {
     },
     /// In memory: gone with the process. For trying things out.
     Memory,
+}
+
+/// How long what is done is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Finished batches, with their payloads and results.
+    pub batches: Duration,
+    /// The keys of items, from their outcomes: for so long a repeat is answered
+    /// from the record.
+    pub keys: Duration,
 }
 
 /// Limits that one or several targets draw on together.
@@ -214,6 +228,9 @@ pub struct HttpConfig {
     /// Where an item's idempotency key goes, and what makes the target safe to
     /// repeat; absent where the target knows no such thing.
     pub idempotency_header: Option<HeaderName>,
+    /// How long the target knows a key, from the first send: within it, sending
+    /// an item again does no harm.
+    pub key_window: Duration,
     /// Sending an item twice does no harm, whatever it is.
     pub repeatable: bool,
     /// Sending a GET, PUT or DELETE twice does no harm.

@@ -20,6 +20,7 @@ pub struct RetryPolicy {
 
 /// What is known about an item besides the reply.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Standing {
     /// Sends so far, this one included.
     pub attempts: u32,
@@ -29,6 +30,8 @@ pub struct Standing {
     pub honours_keys: bool,
     /// An earlier send had no answer.
     pub unanswered: bool,
+    /// An earlier send was answered with a fault of the target's own.
+    pub faulted: bool,
     /// How long it has been tried.
     pub tried_for: Duration,
 }
@@ -42,8 +45,10 @@ pub enum Verdict {
     Again {
         /// Not before that long from now.
         delay: Duration,
-        /// The item may have been done.
+        /// A send had no answer: the item may have been done.
         unanswered: bool,
+        /// A send was answered with a fault: the item may have been done.
+        faulted: bool,
     },
     /// Back to the queue without an attempt used up; the whole lane waits.
     Throttled {
@@ -58,16 +63,20 @@ pub enum Verdict {
 pub fn classify(reply: Reply, item: Standing, policy: &RetryPolicy, jitter: f64) -> Verdict {
     let delay = backoff(item.attempts, policy).mul_f64(jitter);
     let may_try = item.attempts < policy.attempts && item.tried_for + delay < policy.patience;
-    // Once sent without an answer, it may have been done, whatever ended it.
-    let undone = |kind| match item.unanswered {
-        true => FailureKind::InDoubt,
-        false => kind,
+    let again = |unanswered, faulted| Verdict::Again {
+        delay,
+        unanswered: item.unanswered || unanswered,
+        faulted: item.faulted || faulted,
     };
     // Without a key, an answer to a repeat may be about what the earlier send
     // did: a conflict with itself, or nothing left to delete.
-    let answered = |kind| match item.honours_keys {
-        true => kind,
-        false => undone(kind),
+    let rejected = match item.honours_keys || !(item.unanswered || item.faulted) {
+        true => FailureKind::Rejected,
+        false => FailureKind::InDoubt,
+    };
+    let faulted = match item.honours_keys || !item.unanswered {
+        true => FailureKind::Unavailable,
+        false => FailureKind::InDoubt,
     };
     match reply {
         Reply::Ok(answer) => Verdict::Done(Outcome::Succeeded(Success {
@@ -75,26 +84,36 @@ pub fn classify(reply: Reply, item: Standing, policy: &RetryPolicy, jitter: f64)
             reply: answer.body,
             truncated: answer.truncated,
         })),
-        Reply::Refused(cause) => failed(answered(FailureKind::Rejected), *cause),
+        Reply::Refused(cause) => failed(rejected, *cause),
         Reply::Busy(cause) if item.tried_for < policy.patience => Verdict::Throttled {
             retry_after: cause.retry_after,
         },
-        Reply::Busy(cause) => failed(undone(FailureKind::Throttled), *cause),
-        Reply::Unsent(_) if may_try => Verdict::Again {
-            delay,
-            unanswered: item.unanswered,
-        },
-        Reply::Unsent(cause) => failed(undone(FailureKind::Unreachable), *cause),
-        Reply::Fault(_) if may_try && item.safe_to_repeat => Verdict::Again {
-            delay,
-            unanswered: item.unanswered,
-        },
-        Reply::Fault(cause) => failed(answered(FailureKind::Unavailable), *cause),
-        Reply::Unknown(_) if may_try && item.safe_to_repeat => Verdict::Again {
-            delay,
-            unanswered: true,
-        },
+        Reply::Busy(cause) => failed(item.undone(FailureKind::Throttled), *cause),
+        Reply::Unsent(_) if may_try => again(false, false),
+        Reply::Unsent(cause) => failed(item.undone(FailureKind::Unreachable), *cause),
+        Reply::Fault(_) if may_try && item.safe_to_repeat => again(false, true),
+        Reply::Fault(cause) => failed(faulted, *cause),
+        Reply::Unknown(_) if may_try && item.safe_to_repeat => again(true, false),
         Reply::Unknown(cause) => failed(FailureKind::InDoubt, *cause),
+    }
+}
+
+impl Standing {
+    /// The kind of failure of an item whose last send did nothing: this one,
+    /// unless an earlier send may have done something, which then is what
+    /// counts.
+    fn undone(&self, kind: FailureKind) -> FailureKind {
+        undone(self.unanswered, self.faulted).unwrap_or(kind)
+    }
+}
+
+/// The kind of failure of an item that is not sent again after such sends;
+/// `None` where none of them can have had an effect.
+pub fn undone(unanswered: bool, faulted: bool) -> Option<FailureKind> {
+    match (unanswered, faulted) {
+        (true, _) => Some(FailureKind::InDoubt),
+        (false, true) => Some(FailureKind::Unavailable),
+        (false, false) => None,
     }
 }
 
@@ -125,10 +144,142 @@ fn failed(kind: FailureKind, cause: Cause) -> Verdict {
 /// Whether an item that failed so may do better untouched.
 pub fn is_retryable(kind: FailureKind) -> bool {
     match kind {
-        FailureKind::Throttled | FailureKind::Unreachable | FailureKind::Unavailable => true,
+        FailureKind::Throttled
+        | FailureKind::Unreachable
+        | FailureKind::Unavailable
+        | FailureKind::Expired => true,
         FailureKind::Invalid
         | FailureKind::Rejected
         | FailureKind::InDoubt
-        | FailureKind::Cancelled => false,
+        | FailureKind::Cancelled
+        | FailureKind::Aborted => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        attempts: 3,
+        base: Duration::from_millis(100),
+        max: Duration::from_secs(1),
+        patience: Duration::from_mins(1),
+    };
+
+    /// A first try of an item that is not safe to repeat.
+    const FIRST: Standing = Standing {
+        attempts: 1,
+        safe_to_repeat: false,
+        honours_keys: false,
+        unanswered: false,
+        faulted: false,
+        tried_for: Duration::ZERO,
+    };
+
+    /// What the verdict is, in short.
+    fn verdict(reply: &str, item: Standing) -> String {
+        let cause = Box::<Cause>::default();
+        let reply = match reply {
+            "ok" => Reply::Ok(Answer::default()),
+            "refused" => Reply::Refused(cause),
+            "busy" => Reply::Busy(cause),
+            "fault" => Reply::Fault(cause),
+            "unsent" => Reply::Unsent(cause),
+            _ => Reply::Unknown(cause),
+        };
+        match classify(reply, item, &POLICY, 1.0) {
+            Verdict::Done(Outcome::Succeeded(_)) => "succeeded".to_owned(),
+            Verdict::Done(Outcome::Failed(failure)) => failure.kind.name().to_owned(),
+            Verdict::Throttled { .. } => "waits".to_owned(),
+            Verdict::Again {
+                delay,
+                unanswered,
+                faulted,
+            } => {
+                let marks = [(unanswered, " unanswered"), (faulted, " faulted")];
+                let marks = marks.into_iter().filter(|(is, _)| *is);
+                let marks: String = marks.map(|(_, name)| name).collect();
+                format!("again in {} ms{marks}", delay.as_millis())
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_reply_leads_to() {
+        let safe = Standing {
+            safe_to_repeat: true,
+            ..FIRST
+        };
+        let keyed = Standing {
+            honours_keys: true,
+            ..safe
+        };
+        let last = |item| Standing {
+            attempts: 3,
+            ..item
+        };
+        let unanswered = |item| Standing {
+            unanswered: true,
+            attempts: 2,
+            ..item
+        };
+        let faulted = |item| Standing {
+            faulted: true,
+            attempts: 2,
+            ..item
+        };
+        let late = |item| Standing {
+            tried_for: Duration::from_mins(2),
+            ..item
+        };
+        for (reply, item, expected) in [
+            ("ok", FIRST, "succeeded"),
+            ("refused", FIRST, "REJECTED"),
+            ("busy", FIRST, "waits"),
+            ("busy", last(FIRST), "waits"),
+            ("busy", late(FIRST), "THROTTLED"),
+            ("unsent", FIRST, "again in 100 ms"),
+            ("unsent", last(FIRST), "UNREACHABLE"),
+            ("unsent", late(FIRST), "UNREACHABLE"),
+            // Only what is safe goes again after it may have been done.
+            ("fault", FIRST, "UNAVAILABLE"),
+            ("fault", safe, "again in 100 ms faulted"),
+            ("fault", last(safe), "UNAVAILABLE"),
+            ("unknown", FIRST, "IN_DOUBT"),
+            ("unknown", safe, "again in 100 ms unanswered"),
+            ("unknown", last(safe), "IN_DOUBT"),
+            // Without a key, an answer to a repeat may be about the first send.
+            ("refused", unanswered(safe), "IN_DOUBT"),
+            ("refused", faulted(safe), "IN_DOUBT"),
+            ("refused", unanswered(keyed), "REJECTED"),
+            ("refused", faulted(keyed), "REJECTED"),
+            ("fault", last(unanswered(safe)), "IN_DOUBT"),
+            ("fault", last(unanswered(keyed)), "UNAVAILABLE"),
+            ("fault", last(faulted(safe)), "UNAVAILABLE"),
+            // What was proven undone last may have been done before.
+            ("unsent", unanswered(keyed), "again in 200 ms unanswered"),
+            ("unsent", last(unanswered(keyed)), "IN_DOUBT"),
+            ("unsent", faulted(safe), "again in 200 ms faulted"),
+            ("unsent", last(faulted(safe)), "UNAVAILABLE"),
+            ("busy", late(unanswered(keyed)), "IN_DOUBT"),
+            ("busy", late(faulted(keyed)), "UNAVAILABLE"),
+            (
+                "unknown",
+                faulted(safe),
+                "again in 200 ms unanswered faulted",
+            ),
+            ("ok", unanswered(safe), "succeeded"),
+        ] {
+            assert_eq!(verdict(reply, item), expected, "{reply} {item:?}");
+        }
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest() {
+        let delays: Vec<u128> = [1, 2, 3, 4, 5, 40]
+            .map(|attempts| backoff(attempts, &POLICY).as_millis())
+            .into();
+        assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000]);
     }
 }

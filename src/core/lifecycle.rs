@@ -1,7 +1,7 @@
 //! The life of a batch and of a chunk: which states there are is the model's
 //! affair, what leads from one to the next is decided here.
 
-use crate::model::{BatchState, Counts, FailureKind, SealedBy};
+use crate::model::{BatchState, Counts, FailureKind, FailurePolicy, SealedBy, StoppedBy};
 
 /// Where a batch is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Standing {
     pub state: BatchState,
     /// Who sealed it; `None` while items may still come.
     pub sealed_by: Option<SealedBy>,
+    /// What stopped it; `None` while its items are sent, or would be.
+    pub stopped_by: Option<StoppedBy>,
 }
 
 /// What happens to a batch.
@@ -17,8 +19,18 @@ pub struct Standing {
 pub enum BatchEvent {
     /// The client says that no more items will come.
     Seal,
+    /// Nobody had a stream open on it for too long.
+    Abandon,
+    /// The caller wants nothing more of it sent for now.
+    Pause,
+    /// The caller wants it to go on.
+    Resume,
     /// The caller cancels it.
     Cancel,
+    /// As many items failed as its failure policy takes.
+    Trip,
+    /// Its deadline has passed.
+    Expire,
     /// No item that it holds is without an outcome.
     AllDone(Counts),
 }
@@ -26,31 +38,57 @@ pub enum BatchEvent {
 /// Where an event leads. What does not apply changes nothing.
 ///
 /// ```text
-///   Running, open ──Seal──▶ Running, sealed ──AllDone──▶ Succeeded
-///         │                        │                     PartiallySucceeded
-///         └────────Cancel──────────┤                     Failed
-///                                  ▼
-///                             Cancelling ─────AllDone──▶ Cancelled
-///                           (always sealed)
+///            ┌──Pause──▶ Paused ─┐
+///   Running ─┤                   │          (open or sealed, each)
+///    │   │   └◀─Resume───────────┤
+///    │   │                       │
+///    │   ├──Cancel───────────────┴─▶ Cancelling ──AllDone──▶ Cancelled
+///    │   │
+///    │   └──Trip, Expire──▶ Running, stopped ──┐
+///    │      (from Paused too)                  │           Succeeded
+///    └──Seal, Abandon──▶ Running, sealed ──────┴─AllDone─▶ PartiallySucceeded
+///                        (from Paused too)                 Failed
 /// ```
 ///
-/// An open batch is never done, because more may come. A final state is left
-/// for no other.
+/// What stops a batch seals it too, and the first to stop it is the last: a
+/// batch that its policy stopped cannot be cancelled any more. An open batch is
+/// never done, because more may come. A final state is left for no other.
 pub fn advance(from: Standing, event: BatchEvent) -> Standing {
-    use BatchState::{Cancelling, Running};
-    let Standing { state, sealed_by } = from;
-    match (state, sealed_by, event) {
-        (Running, None, BatchEvent::Seal) => Standing {
+    use BatchState::{Cancelling, Paused, Running};
+    let seal = |by| Standing {
+        sealed_by: Some(by),
+        ..from
+    };
+    let stop = |state, by, sealed_by| Standing {
+        state,
+        sealed_by: from.sealed_by.or(Some(sealed_by)),
+        stopped_by: Some(by),
+    };
+    let is_open = from.sealed_by.is_none();
+    let is_stopped = from.stopped_by.is_some();
+    match (from.state, event) {
+        (Running | Paused, BatchEvent::Seal) if is_open => seal(SealedBy::Client),
+        (Running | Paused, BatchEvent::Abandon) if is_open => seal(SealedBy::Timeout),
+        (Running, BatchEvent::Pause) if !is_stopped => Standing {
+            state: Paused,
+            ..from
+        },
+        (Paused, BatchEvent::Resume) => Standing {
             state: Running,
-            sealed_by: Some(SealedBy::Client),
+            ..from
         },
-        (Running, _, BatchEvent::Cancel) => Standing {
-            state: Cancelling,
-            sealed_by: sealed_by.or(Some(SealedBy::Cancel)),
-        },
-        (Running | Cancelling, Some(_), BatchEvent::AllDone(counts)) => Standing {
-            state: ending(state == Cancelling, &counts),
-            sealed_by,
+        (Running | Paused, BatchEvent::Cancel) if !is_stopped => {
+            stop(Cancelling, StoppedBy::Cancel, SealedBy::Cancel)
+        }
+        (Running | Paused, BatchEvent::Trip) if !is_stopped => {
+            stop(Running, StoppedBy::FailurePolicy, SealedBy::FailurePolicy)
+        }
+        (Running | Paused, BatchEvent::Expire) if !is_stopped => {
+            stop(Running, StoppedBy::Deadline, SealedBy::Deadline)
+        }
+        (Running | Paused | Cancelling, BatchEvent::AllDone(counts)) if !is_open => Standing {
+            state: ending(from.state == Cancelling, &counts),
+            ..from
         },
         _ => from,
     }
@@ -68,6 +106,27 @@ fn ending(cancelled: bool, counts: &Counts) -> BatchState {
     } else {
         BatchState::PartiallySucceeded
     }
+}
+
+/// Items that have to have an outcome before a share of them says anything of
+/// the rest.
+const ENOUGH: u32 = 100;
+
+/// Whether so many failures are as many as a policy takes. A share counts among
+/// what has an outcome, once that is enough to judge by; and among all, once it
+/// is known how many those are.
+pub fn trips(policy: FailurePolicy, counts: &Counts, sealed: bool) -> bool {
+    let failed = counts.failed_total();
+    if failed == 0 {
+        return false;
+    }
+    if policy.stop_after > 0 && failed >= policy.stop_after {
+        return true;
+    }
+    let reaches = |of: u32| f64::from(failed) >= policy.stop_at_share * f64::from(of);
+    policy.stop_at_share > 0.0
+        && ((counts.completed() >= ENOUGH && reaches(counts.completed()))
+            || (sealed && reaches(counts.total)))
 }
 
 /// Where a chunk is in its life. The numbers are stored.
@@ -137,14 +196,16 @@ mod tests {
         counts
     }
 
-    #[test]
-    fn every_event_in_every_state_of_a_batch() {
-        let standings = [(BatchState::Running, None)]
-            .into_iter()
-            .chain(BatchState::ALL.map(|state| (state, Some(SealedBy::Client))));
-        let events = [
+    /// Everything that can happen to a batch, by name.
+    fn events() -> [(&'static str, BatchEvent); 12] {
+        [
             ("Seal", BatchEvent::Seal),
+            ("Abandon", BatchEvent::Abandon),
+            ("Pause", BatchEvent::Pause),
+            ("Resume", BatchEvent::Resume),
             ("Cancel", BatchEvent::Cancel),
+            ("Trip", BatchEvent::Trip),
+            ("Expire", BatchEvent::Expire),
             ("AllDone(nothing)", BatchEvent::AllDone(counts(0, 0, 0))),
             ("AllDone(2 ok)", BatchEvent::AllDone(counts(2, 0, 0))),
             ("AllDone(1 ok, 1 bad)", BatchEvent::AllDone(counts(1, 1, 0))),
@@ -153,73 +214,144 @@ mod tests {
                 "AllDone(1 bad, 1 in doubt)",
                 BatchEvent::AllDone(counts(0, 1, 1)),
             ),
-        ];
+        ]
+    }
+
+    #[test]
+    fn every_event_in_every_state_of_a_batch() {
+        let unfinished = [BatchState::Running, BatchState::Paused];
+        let standings = unfinished.map(|state| (state, None, None)).into_iter();
+        let sealed = BatchState::ALL.map(|state| (state, Some(SealedBy::Client), None));
+        let stopped = [
+            (BatchState::Running, StoppedBy::FailurePolicy),
+            (BatchState::Running, StoppedBy::Deadline),
+            (BatchState::Cancelling, StoppedBy::Cancel),
+        ]
+        .map(|(state, by)| (state, Some(SealedBy::Client), Some(by)));
+        let events = events();
         let mut table = String::new();
-        for (state, sealed_by) in standings {
-            let from = Standing { state, sealed_by };
-            for (name, event) in events {
-                let to = advance(from, event);
-                let what = if to == from { "-".to_owned() } else { show(to) };
-                writeln!(table, "{} + {name}: {what}", show(from)).unwrap();
-            }
+        for (state, sealed_by, stopped_by) in standings.chain(sealed).chain(stopped) {
+            let from = Standing {
+                state,
+                sealed_by,
+                stopped_by,
+            };
+            let changes: Vec<String> = events
+                .iter()
+                .map(|(name, event)| (name, advance(from, *event)))
+                .filter(|(_, to)| *to != from)
+                .map(|(name, to)| format!("\n  {name}: {}", show(to)))
+                .collect();
+            writeln!(table, "{}{}", show(from), changes.concat()).unwrap();
         }
         insta::assert_snapshot!(table, @r"
-        Running/open + Seal: Running/Client
-        Running/open + Cancel: Cancelling/Cancel
-        Running/open + AllDone(nothing): -
-        Running/open + AllDone(2 ok): -
-        Running/open + AllDone(1 ok, 1 bad): -
-        Running/open + AllDone(2 bad): -
-        Running/open + AllDone(1 bad, 1 in doubt): -
-        Running/Client + Seal: -
-        Running/Client + Cancel: Cancelling/Client
-        Running/Client + AllDone(nothing): Failed/Client
-        Running/Client + AllDone(2 ok): Succeeded/Client
-        Running/Client + AllDone(1 ok, 1 bad): PartiallySucceeded/Client
-        Running/Client + AllDone(2 bad): Failed/Client
-        Running/Client + AllDone(1 bad, 1 in doubt): PartiallySucceeded/Client
-        Cancelling/Client + Seal: -
-        Cancelling/Client + Cancel: -
-        Cancelling/Client + AllDone(nothing): Cancelled/Client
-        Cancelling/Client + AllDone(2 ok): Cancelled/Client
-        Cancelling/Client + AllDone(1 ok, 1 bad): Cancelled/Client
-        Cancelling/Client + AllDone(2 bad): Cancelled/Client
-        Cancelling/Client + AllDone(1 bad, 1 in doubt): Cancelled/Client
-        Succeeded/Client + Seal: -
-        Succeeded/Client + Cancel: -
-        Succeeded/Client + AllDone(nothing): -
-        Succeeded/Client + AllDone(2 ok): -
-        Succeeded/Client + AllDone(1 ok, 1 bad): -
-        Succeeded/Client + AllDone(2 bad): -
-        Succeeded/Client + AllDone(1 bad, 1 in doubt): -
-        PartiallySucceeded/Client + Seal: -
-        PartiallySucceeded/Client + Cancel: -
-        PartiallySucceeded/Client + AllDone(nothing): -
-        PartiallySucceeded/Client + AllDone(2 ok): -
-        PartiallySucceeded/Client + AllDone(1 ok, 1 bad): -
-        PartiallySucceeded/Client + AllDone(2 bad): -
-        PartiallySucceeded/Client + AllDone(1 bad, 1 in doubt): -
-        Failed/Client + Seal: -
-        Failed/Client + Cancel: -
-        Failed/Client + AllDone(nothing): -
-        Failed/Client + AllDone(2 ok): -
-        Failed/Client + AllDone(1 ok, 1 bad): -
-        Failed/Client + AllDone(2 bad): -
-        Failed/Client + AllDone(1 bad, 1 in doubt): -
-        Cancelled/Client + Seal: -
-        Cancelled/Client + Cancel: -
-        Cancelled/Client + AllDone(nothing): -
-        Cancelled/Client + AllDone(2 ok): -
-        Cancelled/Client + AllDone(1 ok, 1 bad): -
-        Cancelled/Client + AllDone(2 bad): -
-        Cancelled/Client + AllDone(1 bad, 1 in doubt): -
+        Running/open
+          Seal: Running/Client
+          Abandon: Running/Timeout
+          Pause: Paused/open
+          Cancel: Cancelling/Cancel/stopped by Cancel
+          Trip: Running/FailurePolicy/stopped by FailurePolicy
+          Expire: Running/Deadline/stopped by Deadline
+        Paused/open
+          Seal: Paused/Client
+          Abandon: Paused/Timeout
+          Resume: Running/open
+          Cancel: Cancelling/Cancel/stopped by Cancel
+          Trip: Running/FailurePolicy/stopped by FailurePolicy
+          Expire: Running/Deadline/stopped by Deadline
+        Running/Client
+          Pause: Paused/Client
+          Cancel: Cancelling/Client/stopped by Cancel
+          Trip: Running/Client/stopped by FailurePolicy
+          Expire: Running/Client/stopped by Deadline
+          AllDone(nothing): Failed/Client
+          AllDone(2 ok): Succeeded/Client
+          AllDone(1 ok, 1 bad): PartiallySucceeded/Client
+          AllDone(2 bad): Failed/Client
+          AllDone(1 bad, 1 in doubt): PartiallySucceeded/Client
+        Cancelling/Client
+          AllDone(nothing): Cancelled/Client
+          AllDone(2 ok): Cancelled/Client
+          AllDone(1 ok, 1 bad): Cancelled/Client
+          AllDone(2 bad): Cancelled/Client
+          AllDone(1 bad, 1 in doubt): Cancelled/Client
+        Succeeded/Client
+        PartiallySucceeded/Client
+        Failed/Client
+        Cancelled/Client
+        Paused/Client
+          Resume: Running/Client
+          Cancel: Cancelling/Client/stopped by Cancel
+          Trip: Running/Client/stopped by FailurePolicy
+          Expire: Running/Client/stopped by Deadline
+          AllDone(nothing): Failed/Client
+          AllDone(2 ok): Succeeded/Client
+          AllDone(1 ok, 1 bad): PartiallySucceeded/Client
+          AllDone(2 bad): Failed/Client
+          AllDone(1 bad, 1 in doubt): PartiallySucceeded/Client
+        Running/Client/stopped by FailurePolicy
+          AllDone(nothing): Failed/Client/stopped by FailurePolicy
+          AllDone(2 ok): Succeeded/Client/stopped by FailurePolicy
+          AllDone(1 ok, 1 bad): PartiallySucceeded/Client/stopped by FailurePolicy
+          AllDone(2 bad): Failed/Client/stopped by FailurePolicy
+          AllDone(1 bad, 1 in doubt): PartiallySucceeded/Client/stopped by FailurePolicy
+        Running/Client/stopped by Deadline
+          AllDone(nothing): Failed/Client/stopped by Deadline
+          AllDone(2 ok): Succeeded/Client/stopped by Deadline
+          AllDone(1 ok, 1 bad): PartiallySucceeded/Client/stopped by Deadline
+          AllDone(2 bad): Failed/Client/stopped by Deadline
+          AllDone(1 bad, 1 in doubt): PartiallySucceeded/Client/stopped by Deadline
+        Cancelling/Client/stopped by Cancel
+          AllDone(nothing): Cancelled/Client/stopped by Cancel
+          AllDone(2 ok): Cancelled/Client/stopped by Cancel
+          AllDone(1 ok, 1 bad): Cancelled/Client/stopped by Cancel
+          AllDone(2 bad): Cancelled/Client/stopped by Cancel
+          AllDone(1 bad, 1 in doubt): Cancelled/Client/stopped by Cancel
         ");
     }
 
     fn show(standing: Standing) -> String {
-        match standing.sealed_by {
-            None => format!("{:?}/open", standing.state),
-            Some(by) => format!("{:?}/{by:?}", standing.state),
+        let sealed = match standing.sealed_by {
+            None => "open".to_owned(),
+            Some(by) => format!("{by:?}"),
+        };
+        match standing.stopped_by {
+            None => format!("{:?}/{sealed}", standing.state),
+            Some(by) => format!("{:?}/{sealed}/stopped by {by:?}", standing.state),
+        }
+    }
+
+    #[test]
+    fn a_policy_takes_so_many_failures() {
+        let after = |stop_after| FailurePolicy {
+            stop_after,
+            ..FailurePolicy::default()
+        };
+        let share = |stop_at_share| FailurePolicy {
+            stop_at_share,
+            ..FailurePolicy::default()
+        };
+        let of = |total, succeeded, rejected| Counts {
+            total,
+            ..counts(succeeded, rejected, 0)
+        };
+        for (policy, counts, sealed, expected) in [
+            (FailurePolicy::default(), of(500, 0, 400), true, false),
+            (after(3), of(500, 0, 2), true, false),
+            (after(3), of(500, 0, 3), false, true),
+            // Among what is completed, once that is a hundred.
+            (share(0.1), of(500, 0, 40), false, false),
+            (share(0.1), of(500, 90, 10), false, true),
+            (share(0.1), of(500, 91, 9), false, false),
+            // Among all, once that is known.
+            (share(0.1), of(50, 0, 4), true, false),
+            (share(0.1), of(50, 0, 5), true, true),
+            (share(0.1), of(50, 0, 5), false, false),
+            (share(1.0), of(50, 0, 50), true, true),
+            (share(0.001), of(500, 500, 0), true, false),
+        ] {
+            let tripped = trips(policy, &counts, sealed);
+            assert_eq!(tripped, expected, "{policy:?} {counts:?} {sealed}");
         }
     }
 

@@ -61,6 +61,11 @@ impl<T> Slicer<T> {
     pub fn tail_len(&self) -> usize {
         self.tail.len()
     }
+
+    /// Their bytes.
+    pub fn tail_bytes(&self) -> usize {
+        self.tail_bytes
+    }
 }
 
 #[cfg(test)]

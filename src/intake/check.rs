@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Draft;
 use crate::core::json::nesting;
-use crate::model::{BatchSpec, Code, Form, Item, Payload, Refusal};
+use crate::model::{BatchSpec, Code, Form, Item, ItemResult, Outcome, Payload, Refusal};
 
 /// The deepest nesting of a JSON payload: what every parser on the way takes.
 const MAX_NESTING: usize = 100;
@@ -28,6 +28,10 @@ pub(super) fn spec(spec: &BatchSpec) -> Result<(), Refusal> {
         text(key, 63)
             .and_then(|()| text(value, 255))
             .map_err(|wrong| invalid_spec("labels", &format!("a key or value {wrong}")))?;
+    }
+    if !(0.0..=1.0).contains(&spec.failure_policy.stop_at_share) {
+        let wrong = "must be from 0 to 1: 0.1 for a tenth";
+        return Err(invalid_spec("failure_policy.stop_at_share", wrong));
     }
     Ok(())
 }
@@ -175,6 +179,32 @@ fn text(text: &str, most: usize) -> Result<(), String> {
 
 fn fault(reason: &'static str, field: &str, wrong: &str) -> Refusal {
     Refusal::new(Code::InvalidArgument, reason, format!("{field} {wrong}")).field(field, wrong)
+}
+
+/// Checks an operator's reason.
+pub(super) fn reason(reason: &str) -> Result<(), Refusal> {
+    text(reason, 256).map_err(|wrong| {
+        let message = format!("reason {wrong}");
+        Refusal::new(Code::InvalidArgument, "INVALID_REASON", message).field("reason", wrong)
+    })
+}
+
+/// The refusal of a message for items whose keys are in use, or were used for
+/// something else.
+pub(super) fn invalid_keys(results: &[ItemResult], at: &str) -> Refusal {
+    let faults: Vec<(usize, Refusal)> = results
+        .iter()
+        .filter_map(|result| match &result.outcome {
+            Outcome::Failed(failure) => {
+                let refusal =
+                    Refusal::new(Code::InvalidArgument, "KEY_IN_USE", failure.message.clone());
+                let refusal = refusal.field("idempotency_key", failure.message.clone());
+                Some((result.index as usize, refusal))
+            }
+            Outcome::Succeeded(_) => None,
+        })
+        .collect();
+    invalid_items(&faults, at)
 }
 
 /// The refusal of a message for its bad items; names those that fit.

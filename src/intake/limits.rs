@@ -1,5 +1,7 @@
 //! How much may be submitted.
 
+use std::time::Duration;
+
 use crate::model::{Code, Refusal};
 
 /// How much may be submitted. The defaults are the contract's.
@@ -16,6 +18,10 @@ pub struct Limits {
     /// Bytes of messages between their callers and the disk, over all
     /// submissions; one more waits.
     pub intake_memory: usize,
+    /// How long the key of an item is kept, from its outcome.
+    pub keep_keys: Duration,
+    /// How long a batch stays open without a stream that fills it.
+    pub open_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -26,6 +32,8 @@ impl Default for Limits {
             message_bytes: 10 * 1024 * 1024,
             item_bytes: 1024 * 1024,
             intake_memory: 64 * 1024 * 1024,
+            keep_keys: Duration::from_hours(24),
+            open_timeout: Duration::from_mins(10),
         }
     }
 }

@@ -50,6 +50,14 @@ impl Memory {
 }
 
 impl Taken {
+    /// Takes so many bytes of it apart; all, where it has no more.
+    pub fn split_off(&mut self, bytes: usize) -> Taken {
+        let Some(taken) = &mut self.0 else {
+            return Taken(None);
+        };
+        Taken(taken.split(bytes.min(taken.num_permits())))
+    }
+
     /// Adds some more.
     pub fn add(&mut self, more: Taken) {
         match (&mut self.0, more.0) {
@@ -70,6 +78,8 @@ mod tests {
         taken.add(memory.try_take(5).expect("free"));
         assert!(memory.try_take(2).is_none());
         assert!(memory.try_take(1).is_some());
+        drop(taken.split_off(3));
+        assert!(memory.try_take(5).is_none() && memory.try_take(4).is_some());
         drop(taken);
         // More than there is counts as all of it, and waits its turn.
         let all = memory.take(1_000).await;

@@ -4,9 +4,12 @@
 //!
 //! All ways to submit end in one [`Append`].
 
+mod attached;
+mod change;
 mod check;
 mod limits;
 mod memory;
+mod retry;
 mod submission;
 
 use std::sync::Arc;
@@ -18,13 +21,14 @@ use crate::model::{
     TargetName, TenantId, Validation,
 };
 use crate::store::{Append, Appended, Into, NewBatch, NewChunk, Seal, Store, StoreError};
-use crate::sweep::sweep;
 use crate::target::{Catalog, Entry};
-use crate::time::wall_ms;
+use crate::time::{millis, wall_ms};
 use crate::wake::Wake;
 
+use self::attached::Attached;
 use self::memory::Memory;
 
+pub use attached::Attachment;
 pub use limits::Limits;
 pub use submission::Submission;
 
@@ -51,6 +55,7 @@ pub struct Intake {
     catalog: Catalog,
     limits: Limits,
     memory: Memory,
+    attached: Attached,
 }
 
 /// An item that went through admission, with its outcome if it failed there.
@@ -65,6 +70,7 @@ impl Intake {
             wake,
             catalog,
             memory: Memory::new(limits.intake_memory),
+            attached: Attached::default(),
             limits,
         }
     }
@@ -109,10 +115,9 @@ impl Intake {
             .collect();
         chunks.extend(slicer.take().map(new_chunk));
         let part = Append {
-            into: new_batch(tenant, spec.clone()),
             chunks,
             seal: Some(Seal::At(count)),
-            now_ms: wall_ms(),
+            ..self.part(new_batch(tenant, spec.clone()), &spec)
         };
         match self.store.append(part).await.map_err(store_trouble)? {
             Appended::Held(batch) => {
@@ -123,6 +128,7 @@ impl Intake {
                 self.same_content(&batch, &spec, &items).await?;
                 Ok(*batch)
             }
+            Appended::Invalid(results) => Err(check::invalid_keys(&results, "items")),
             other => Err(unexpected(&other)),
         }
     }
@@ -136,16 +142,11 @@ impl Intake {
     pub async fn open(&self, tenant: TenantId, spec: BatchSpec) -> Result<Submission, Refusal> {
         let entry = self.entry(&spec)?;
         check::spec(&spec)?;
-        let part = Append {
-            into: new_batch(tenant, spec.clone()),
-            chunks: Vec::new(),
-            seal: None,
-            now_ms: wall_ms(),
-        };
+        let part = self.part(new_batch(tenant, spec.clone()), &spec);
         match self.store.append(part).await.map_err(store_trouble)? {
             Appended::Held(batch) => Ok(Submission::new(self.clone(), entry, *batch, 0)),
             Appended::Exists(batch) => {
-                same_target(&batch, &spec)?;
+                same_spec(&batch, &spec)?;
                 Ok(Submission::repeat(self.clone(), entry, *batch))
             }
             other => Err(unexpected(&other)),
@@ -163,27 +164,15 @@ impl Intake {
         Ok(Submission::new(self.clone(), entry, batch, held))
     }
 
-    /// Cancels a batch. It is recorded, and the lane has heard of it, whether
-    /// or not the caller still waits.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn cancel(&self, batch: &Batch) -> Result<(), Refusal> {
-        let (store, wake) = (self.store.clone(), self.wake.clone());
-        let (no, target) = (batch.no, batch.spec.target.clone());
-        let cancelled = tokio::spawn(async move {
-            store.cancel(no, wall_ms()).await?;
-            let has_lane = wake.stop(&target, no);
-            wake.recorded(no);
-            if !has_lane {
-                // Its target is configured no more: nobody else would.
-                sweep(&*store, &wake, no).await?;
-            }
-            Ok(())
-        });
-        let cancelled = cancelled.await.unwrap_or(Err(StoreError::Closed));
-        cancelled.map_err(store_trouble)
+    /// An append to a batch that brings nothing yet.
+    fn part(&self, into: Into, spec: &BatchSpec) -> Append {
+        let now_ms = wall_ms();
+        Append {
+            keys_since_ms: now_ms - millis(self.limits.keep_keys),
+            open_until_ms: now_ms + millis(self.limits.open_timeout),
+            all_valid: spec.validation == Validation::Batch,
+            ..Append::new(into, now_ms)
+        }
     }
 
     /// Runs the items of one message through admission; the first gets the
@@ -239,7 +228,7 @@ impl Intake {
         spec: &BatchSpec,
         items: &[Item],
     ) -> Result<(), Refusal> {
-        same_target(batch, spec)?;
+        same_spec(batch, spec)?;
         let total = batch.progress.counts.total;
         if batch.sealed_by.is_none() || total as usize != items.len() {
             return Err(request_id_reused(
@@ -260,7 +249,13 @@ impl Intake {
     /// Tells whoever waits for what an append brought; it is `logged` where it
     /// may have brought events too.
     fn announce(&self, batch: &Batch, logged: bool) {
-        self.wake.work(&batch.spec.target, &batch.tenant, batch.no);
+        if batch.stopped_by.is_some() {
+            // Its items failed here, and its policy takes no more; or it came
+            // after its deadline.
+            self.wake.stop(&batch.spec.target, batch.no);
+        } else {
+            self.wake.work(&batch.spec.target, &batch.tenant, batch.no);
+        }
         if logged {
             self.wake.recorded(batch.no);
         }
@@ -280,6 +275,9 @@ pub fn target_not_found(name: &TargetName) -> Refusal {
 /// The store's trouble, as a caller is told of it.
 #[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 pub fn store_trouble(error: StoreError) -> Refusal {
+    if matches!(error, StoreError::Full) {
+        return no_room();
+    }
     tracing::error!(%error, "the store failed");
     let mut refusal = Refusal::new(
         Code::Unavailable,
@@ -287,6 +285,17 @@ pub fn store_trouble(error: StoreError) -> Refusal {
         "the server cannot read or write its store just now; try again later",
     );
     refusal.retry_after = Some(Duration::from_secs(1));
+    refusal
+}
+
+/// The disk has room for what was taken on, and for no more.
+fn no_room() -> Refusal {
+    let mut refusal = Refusal::new(
+        Code::ResourceExhausted,
+        "STORE_FULL",
+        "the server's store has no room for more items; what was accepted goes on, try again later",
+    );
+    refusal.retry_after = Some(Duration::from_secs(10));
     refusal
 }
 
@@ -334,6 +343,7 @@ fn invalid(spec: &BatchSpec, item: &Item, fault: &Refusal) -> ItemResult {
             retryable: false,
         })),
         attempts: 0,
+        replayed: false,
         item: spec.echo.of_failed().then(|| Box::new(item.clone())),
     }
 }
@@ -344,12 +354,16 @@ fn first_difference(held: &[Item], items: &[Item]) -> Option<u32> {
     differing.map(|(_, item)| item.index)
 }
 
-fn same_target(batch: &Batch, spec: &BatchSpec) -> Result<(), Refusal> {
-    if batch.spec.target == spec.target {
-        return Ok(());
+/// What of the spec is content: where the items go, and in which order.
+fn same_spec(batch: &Batch, spec: &BatchSpec) -> Result<(), Refusal> {
+    if batch.spec.target != spec.target {
+        let theirs = format!("it was for the target `{}`", batch.spec.target);
+        return Err(request_id_reused(batch, &theirs));
     }
-    let theirs = format!("it was for the target `{}`", batch.spec.target);
-    Err(request_id_reused(batch, &theirs))
+    if batch.spec.ordering != spec.ordering {
+        return Err(request_id_reused(batch, "its ordering was another"));
+    }
+    Ok(())
 }
 
 fn request_id_reused(batch: &Batch, difference: &str) -> Refusal {

@@ -9,16 +9,16 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use tokio::time::Instant;
 
+use super::attached::Guard;
 use super::memory::Taken;
 use super::{
-    Admitted, Draft, Intake, empty_batch, first_difference, new_chunk, request_id_reused, slicer,
-    store_trouble, unexpected,
+    Admitted, Draft, Intake, check, empty_batch, first_difference, new_chunk, request_id_reused,
+    slicer, store_trouble, unexpected,
 };
 use crate::core::slice::Slicer;
 use crate::model::{Batch, Code, Item, Refusal};
 use crate::store::{Append, Appended, Into, NewChunk, Seal, StoreError};
 use crate::target::Entry;
-use crate::time::wall_ms;
 
 /// How long items wait for others to fill up their chunk: frames of one item
 /// must not become chunks of one, and nobody notices so short a wait.
@@ -35,6 +35,7 @@ const COMMITTING: usize = 64;
 /// A batch that is being filled piece by piece. What it was given is on disk
 /// once [`committed`](Self::committed) has said so; dropping it forgets the
 /// rest.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Submission {
     intake: Intake,
     entry: Arc<Entry>,
@@ -59,6 +60,10 @@ pub struct Submission {
     sealed: bool,
     /// The seal went without items.
     seals_only: bool,
+    /// The items were tried before, in another batch.
+    takes_over: bool,
+    /// Says that the batch is being filled.
+    _attached: Guard,
 }
 
 /// An append that came back from the disk.
@@ -77,7 +82,6 @@ impl Submission {
     pub(super) fn new(intake: Intake, entry: Arc<Entry>, batch: Batch, next: u32) -> Submission {
         Submission {
             is_repeat: false,
-            intake,
             tail: slicer(&entry),
             tail_since: None,
             entry,
@@ -86,6 +90,9 @@ impl Submission {
             held: batch.progress.counts.total,
             sealed: batch.sealed_by.is_some(),
             seals_only: false,
+            takes_over: false,
+            _attached: intake.attached.attach(batch.no),
+            intake,
             batch,
             commits: FuturesOrdered::new(),
             committing_bytes: 0,
@@ -107,6 +114,12 @@ impl Submission {
     /// `request_id`: what this one says is compared with what that one said.
     pub fn is_repeat(&self) -> bool {
         self.is_repeat
+    }
+
+    /// Its items were tried before, in another batch: keys that are in doubt
+    /// there go with them.
+    pub(super) fn takes_over(&mut self) {
+        self.takes_over = true;
     }
 
     /// The batch, as of the last commit.
@@ -252,6 +265,7 @@ impl Submission {
                 Ok(Some(&self.batch))
             }
             Appended::Sealed(batch) => Err(sealed(&batch, batch.progress.counts.total)),
+            Appended::Invalid(results) => Err(check::invalid_keys(&results, "items")),
             Appended::Moved(batch) => Err(conflict(
                 &batch,
                 "another stream appends to this batch; use one at a time",
@@ -275,19 +289,24 @@ impl Submission {
     fn commit(&mut self, chunks: Vec<NewChunk>, seal: Option<Seal>) {
         let items: usize = chunks.iter().map(|chunk| chunk.items.len()).sum();
         let logs = seal.is_some() || chunks.iter().any(|chunk| !chunk.failed.is_empty());
+        let into = Into::Open {
+            no: self.batch.no,
+            held: self.held,
+        };
         let part = Append {
-            into: Into::Open {
-                no: self.batch.no,
-                held: self.held,
-            },
             chunks,
             seal,
-            now_ms: wall_ms(),
+            takes_over: self.takes_over,
+            ..self.intake.part(into, &self.batch.spec)
         };
         // Within the limits, which are u32.
         self.held += u32::try_from(items).unwrap_or(u32::MAX);
-        let bytes = std::mem::take(&mut self.taken_bytes);
-        let memory = std::mem::take(&mut self.memory);
+        // What waits for its chunk to fill up keeps its memory.
+        let waiting = self.tail.tail_bytes().min(self.taken_bytes);
+        let bytes = self.taken_bytes - waiting;
+        self.taken_bytes = waiting;
+        let mut memory = std::mem::take(&mut self.memory);
+        self.memory = memory.split_off(waiting);
         self.committing_bytes += bytes;
         // Asked for here and now: appends are done in the order of the calls.
         let appending = self.intake.store.append(part);

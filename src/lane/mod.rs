@@ -3,33 +3,38 @@
 //! batch or who follows it; it meets them through the store.
 
 mod brake;
+mod held;
+mod leasing;
+mod part;
 mod run;
 mod seat;
 mod turns;
+mod way;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::future::OptionFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::limiter::{Gate, GateSpec};
-use crate::model::{BatchNo, LaneStatus, TargetName, TenantId};
+use crate::model::{BatchNo, Held, LaneStatus, TargetName};
 use crate::observe::Gauge;
-use crate::store::{Lease, Leased, Store, StoreError};
+use crate::store::{Lease, Leased, Store, StoreError, TargetPause};
 use crate::sweep::sweep;
-use crate::target::{Entry, wire};
-use crate::time::{instant_at, wall_ms};
+use crate::target::Entry;
+use crate::time::instant_at;
 use crate::wake::{Nudge, Wake};
 
 use brake::Brake;
+use leasing::Leasing;
 use run::Run;
 use seat::Seat;
 use turns::Turns;
+use way::Way;
 
 /// How long before its first permit is due a chunk is leased: what the commit
 /// of a lease takes on a slow disk. Later, and the rate would not be used;
@@ -46,6 +51,9 @@ pub struct LaneSpec {
     /// Nothing is sent before: after a restart, what was sent before it still
     /// counts.
     pub hold_until: Option<Instant>,
+    /// What is leased is charged in the store, because the quota has limits
+    /// that are longer than a restart can wait out.
+    pub charged: bool,
     /// For the delays of retries; the same seed gives the same delays.
     pub seed: u64,
 }
@@ -64,21 +72,10 @@ pub struct Lane {
     /// The lease that is on its way to the disk, if one is.
     leasing: Option<Leasing>,
     runs: JoinSet<Result<(), StoreError>>,
-    /// The runs under way: a batch's can be stopped.
-    stops: Vec<(BatchNo, CancellationToken)>,
+    /// The runs under way: a batch's can be stopped, and those of a slot.
+    stops: Vec<(BatchNo, usize, CancellationToken)>,
+    charged: bool,
     seed: fastrand::Rng,
-}
-
-/// A lease on its way to the disk.
-struct Leasing {
-    picks: Vec<(BatchNo, usize)>,
-    answer: BoxFuture<'static, Result<Vec<Lease>, StoreError>>,
-    /// Let go of these when they are there: all, or of some batches.
-    let_go_all: bool,
-    let_go: Vec<BatchNo>,
-    /// Batches that got more meanwhile, and for which slot: whatever the lease
-    /// says of them, it may have looked before.
-    heard: HashMap<BatchNo, (TenantId, usize)>,
 }
 
 impl Lane {
@@ -112,6 +109,7 @@ impl Lane {
             leasing: None,
             runs: JoinSet::new(),
             stops: Vec::new(),
+            charged: spec.charged,
             seed: fastrand::Rng::with_seed(spec.seed),
         }
     }
@@ -122,12 +120,14 @@ impl Lane {
         seats
             .map(|(slot, seat)| {
                 let (gate, brake) = (self.gate.clone(), self.brake.clone());
+                let hold = seat.hold.clone();
                 let gauge: Gauge = Arc::new(move || {
                     let status = gate.status();
                     LaneStatus {
                         in_flight: status.in_flight.get(slot).copied().unwrap_or(0),
                         requests_last_second: status.requests_last_second,
                         pause: brake.pause(),
+                        held: hold.read(),
                     }
                 });
                 (seat.entry.config.name.clone(), gauge)
@@ -174,6 +174,9 @@ impl Lane {
 
     /// What was queued before this lane began.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
+        for TargetPause { target, held } in self.store.pauses().await? {
+            self.hold(&target, Some(held));
+        }
         for slot in 0..self.seats.len() {
             let target = self.seats[slot].entry.config.name.clone();
             for (tenant, no) in self.store.backlog(target).await?.batches {
@@ -206,10 +209,24 @@ impl Lane {
                 if let Some(leasing) = &mut self.leasing {
                     leasing.let_go.push(stopped);
                 }
-                self.let_go(|no| no == stopped);
+                self.let_go(|no, _| no == stopped);
                 // At once: what will not be sent need not wait for its turn.
                 self.sweep(stopped);
             }
+            Nudge::Hold(target, held) => self.hold(&target, held),
+        }
+    }
+
+    /// An operator holds a target, or lets it go on.
+    fn hold(&mut self, target: &TargetName, held: Option<Held>) {
+        let mut seats = self.seats.iter();
+        let Some(slot) = seats.position(|seat| seat.entry.config.name == *target) else {
+            return;
+        };
+        let holds = held.is_some();
+        self.seats[slot].hold.set(held);
+        if holds {
+            self.let_go(|_, of| of == slot);
         }
     }
 
@@ -230,15 +247,7 @@ impl Lane {
             permit_due = due;
             if !picks.is_empty() {
                 self.seats.iter_mut().for_each(Seat::lease_begins);
-                let batches = picks.iter().map(|&(no, _)| no).collect();
-                let store = self.store.clone();
-                self.leasing = Some(Leasing {
-                    picks,
-                    answer: Box::pin(async move { store.lease(batches, wall_ms()).await }),
-                    let_go_all: false,
-                    let_go: Vec::new(),
-                    heard: HashMap::new(),
-                });
+                self.leasing = Some(Leasing::begin(&self.store, picks, self.charged));
             }
         }
         let next = permit_due.into_iter().chain(self.turns.next_due()).min();
@@ -263,7 +272,8 @@ impl Lane {
             }
             let seats = &self.seats;
             let chunk_items = |slot: usize| seats[slot].entry.config.chunk_items;
-            let may_have = |slot: usize| planned[slot] <= seats[slot].enough();
+            let may_have =
+                |slot: usize| !seats[slot].hold.is_on() && planned[slot] <= seats[slot].enough();
             let Some((no, slot)) = self.turns.next(may_have, chunk_items) else {
                 break;
             };
@@ -285,7 +295,12 @@ impl Lane {
             self.turns.know(tenant, no, slot);
         }
         if leasing.let_go_all || !leasing.let_go.is_empty() {
-            self.let_go(|no| leasing.let_go_all || leasing.let_go.contains(&no));
+            self.let_go(|no, _| leasing.let_go_all || leasing.let_go.contains(&no));
+        }
+        // One that was held meanwhile.
+        let held: Vec<bool> = self.seats.iter().map(|seat| seat.hold.is_on()).collect();
+        if held.contains(&true) {
+            self.let_go(|_, slot| held[slot]);
         }
     }
 
@@ -300,7 +315,7 @@ impl Lane {
             }
             Lease::Nothing => self.turns.forget(no),
             Lease::Later { due_ms } => self.turns.put_off(no, instant_at(due_ms)),
-            Lease::Cancelling => self.sweep(no),
+            Lease::Stopped => self.sweep(no),
         }
     }
 
@@ -314,16 +329,7 @@ impl Lane {
     fn start(&mut self, slot: usize, leased: Leased) {
         let seat = &self.seats[slot];
         let stop = CancellationToken::new();
-        self.stops.push((leased.no, stop.clone()));
-        let items = seat::items(&leased);
-        // Here, not in the run's task: from now on these items are ahead.
-        let (wire, incoming) = wire(
-            self.gate.clone(),
-            slot,
-            items,
-            seat.ahead.clone(),
-            stop.clone(),
-        );
+        self.stops.push((leased.no, slot, stop.clone()));
         let run = Run::new(run::Parts {
             store: self.store.clone(),
             wake: self.wake.clone(),
@@ -331,10 +337,16 @@ impl Lane {
             entry: seat.entry.clone(),
             jitter: self.seed.fork(),
             leased,
-            incoming,
-            stop,
+            way: Way {
+                gate: self.gate.clone(),
+                slot,
+                ahead: seat.ahead.clone(),
+                stop,
+            },
         });
-        self.runs.spawn(run.go(wire));
+        // Here, not in the run's task: from now on these items are ahead.
+        let first = run.first_wire();
+        self.runs.spawn(run.go(first));
     }
 
     /// Returns to the queue what is not written, also of a lease that is on its
@@ -343,19 +355,19 @@ impl Lane {
         if let Some(leasing) = &mut self.leasing {
             leasing.let_go_all = true;
         }
-        self.let_go(|_| true);
+        self.let_go(|_, _| true);
     }
 
-    /// Returns to the queue what is not written of some batches.
-    fn let_go(&mut self, which: impl Fn(BatchNo) -> bool) {
+    /// Returns to the queue what is not written of some batches, or slots.
+    fn let_go(&mut self, which: impl Fn(BatchNo, usize) -> bool) {
         for slot in 0..self.seats.len() {
             // A run knows how to give up its lease.
-            for leased in self.seats[slot].take(&which) {
+            for leased in self.seats[slot].take(|no| which(no, slot)) {
                 self.start(slot, leased);
             }
         }
-        for (no, stop) in &self.stops {
-            if which(*no) {
+        for (no, slot, stop) in &self.stops {
+            if which(*no, *slot) {
                 stop.cancel();
             }
         }
@@ -366,7 +378,7 @@ impl Lane {
         ended: Result<Result<(), StoreError>, tokio::task::JoinError>,
     ) -> Result<(), StoreError> {
         // A run cancels its own token when it ends.
-        self.stops.retain(|(_, stop)| !stop.is_cancelled());
+        self.stops.retain(|(_, _, stop)| !stop.is_cancelled());
         match ended {
             Ok(result) => result,
             Err(panic) => {

@@ -1,19 +1,21 @@
 //! One chunk's way from its lease to its last outcome.
 
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::brake::Brake;
-use crate::core::classify::{Standing, Verdict, classify};
-use crate::model::{Cause, Chunk, Item, ItemResult, Outcome, Reply};
-use crate::store::{Again, Leased, Settle, Settled, Store, StoreError};
+use super::part::Part;
+use super::way::Way;
+use crate::core::classify::{Standing, Verdict, classify, is_retryable, undone};
+use crate::model::{Cause, Chunk, Failure, FailureKind, Item, Ordering, Outcome, Reply};
+use crate::store::{Again, Leased, Settled, Store, StoreError};
 use crate::sweep::sweep;
 use crate::target::{Entry, Incoming, Wire};
-use crate::time::{millis, wall_ms, wall_ms_at};
+use crate::time::{instant_at, millis, wall_ms, wall_ms_at};
 use crate::wake::Wake;
 
 /// How long a reply waits to be recorded together with those that come next,
@@ -29,10 +31,7 @@ pub(super) struct Parts {
     pub entry: Arc<Entry>,
     pub jitter: fastrand::Rng,
     pub leased: Leased,
-    pub incoming: Incoming,
-    /// Cancelled to return to the queue what is not written; and by the run
-    /// itself when it has ended.
-    pub stop: CancellationToken,
+    pub way: Way,
 }
 
 /// One chunk's way from its lease to its last outcome.
@@ -48,6 +47,17 @@ pub(super) struct Run {
     part: Part,
     /// Some item waits for the target's pause to end.
     throttled_until: Option<Instant>,
+    /// The batch is stopped.
+    is_stopped: bool,
+}
+
+/// What a run does after a record.
+enum Then {
+    GoesOn,
+    /// What is left of the chunk goes back to the queue, due then.
+    Ends {
+        release: Option<i64>,
+    },
 }
 
 /// What is known about an item of the run.
@@ -57,61 +67,130 @@ enum Place {
     Open,
     /// It goes back to the queue when the run ends.
     Back,
-    /// It has an outcome or another try.
-    Gone,
-}
-
-#[derive(Default)]
-struct Part {
-    results: Vec<(u32, ItemResult)>,
-    again: Vec<Again>,
+    /// It has another try.
+    Again,
+    /// It has an outcome.
+    Done,
 }
 
 impl Run {
     pub fn new(mut parts: Parts) -> Run {
         let leased = std::mem::take(&mut parts.leased.items);
-        let (positions, items): (Vec<u32>, Vec<Item>) = leased.into_iter().unzip();
-        Run {
-            standing: vec![Place::Open; items.len()],
-            items: items.into(),
-            positions,
+        let mut run = Run {
+            standing: Vec::new(),
+            items: Vec::new().into(),
+            positions: Vec::new(),
             part: Part::default(),
             throttled_until: None,
+            is_stopped: false,
             parts,
+        };
+        let (late, in_time) = leased
+            .into_iter()
+            .partition(|(at, item)| run.is_too_late(*at, item));
+        run.conclude(late);
+        let (positions, items): (Vec<u32>, Vec<Item>) = in_time.into_iter().unzip();
+        run.standing = vec![Place::Open; items.len()];
+        run.items = items.into();
+        run.positions = positions;
+        run
+    }
+
+    /// The wire for what is sent first. To be made before the run begins, so
+    /// that the lane knows what is ahead.
+    pub fn first_wire(&self) -> (Wire, Incoming) {
+        self.parts.way.wire(self.steps().0)
+    }
+
+    /// How many items are sent together, and how often.
+    fn steps(&self) -> (usize, usize) {
+        match self.parts.leased.spec.ordering {
+            Ordering::Parallel => (self.items.len(), 1),
+            Ordering::Strict => (self.items.len().min(1), self.items.len()),
         }
     }
 
-    /// Sends the chunk, and records what comes back as it comes.
-    pub async fn go(mut self, wire: Wire) -> Result<(), StoreError> {
+    /// Sends the chunk, and records what comes back as it comes. Nothing of it
+    /// is written after its batch's deadline.
+    pub async fn go(mut self, first: (Wire, Incoming)) -> Result<(), StoreError> {
+        let stop = self.parts.way.stop.clone();
+        let deadline = self.parts.leased.spec.deadline_ms.map(instant_at);
+        let mut sent = pin!(self.send_all(first));
+        tokio::select! {
+            biased;
+            sent = &mut sent => return sent,
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                stop.cancel();
+            }
+        }
+        sent.await
+    }
+
+    async fn send_all(&mut self, first: (Wire, Incoming)) -> Result<(), StoreError> {
+        let (together, times) = self.steps();
+        let mut wire = Some(first);
+        for time in 0..times {
+            let from = time * together;
+            let next = wire.take();
+            let next = next.unwrap_or_else(|| self.parts.way.wire(together));
+            self.send(from..from + together, next).await?;
+            let goes_on = self.standing[from..from + together]
+                .iter()
+                .all(|place| *place == Place::Done);
+            if !goes_on || self.is_stopped {
+                // In strict order, nothing passes an item without its outcome.
+                break;
+            }
+        }
+        for place in &mut self.standing {
+            if *place == Place::Open {
+                *place = Place::Back;
+            }
+        }
+        let back = self.standing.contains(&Place::Back);
+        let due = self.throttled_until.map_or(0, wall_ms_at);
+        let release = back.then_some(due);
+        self.settle(Then::Ends { release }).await?;
+        self.parts.way.stop.cancel();
+        Ok(())
+    }
+
+    /// Sends some of the items together, and records what comes back.
+    async fn send(
+        &mut self,
+        places: Range<usize>,
+        (wire, mut incoming): (Wire, Incoming),
+    ) -> Result<(), StoreError> {
+        let items = match places.len() == self.items.len() {
+            true => self.items.clone(),
+            false => self.items[places.clone()].into(),
+        };
         let chunk = Chunk {
             batch: self.parts.leased.id,
-            items: self.items.clone(),
+            items,
         };
         // In a task of its own: a target that panics ends its chunk, no more,
         // and the wire is gone then.
         tokio::spawn(self.parts.entry.target.clone().send(chunk, wire));
-        while let Some((place, reply)) = self.parts.incoming.next().await {
-            self.sort(place, reply);
-            self.gather().await;
-            self.settle(None).await?;
+        while let Some((place, reply)) = incoming.next().await {
+            self.sort(&places, place, reply, &incoming);
+            self.gather(&places, &mut incoming).await;
+            self.settle(Then::GoesOn).await?;
         }
-        self.fill_gaps();
-        let back = self.standing.contains(&Place::Back);
-        let due = self.throttled_until.map_or(0, wall_ms_at);
-        self.settle(back.then_some(due)).await?;
-        self.parts.stop.cancel();
-        Ok(())
+        self.fill_gaps(&places, &incoming);
+        // Before anything that comes after it, in strict order.
+        self.settle(Then::GoesOn).await
     }
 
     /// Takes the replies that come soon; none is waited for once every item has
     /// had one, so that a lone item is never held up.
-    async fn gather(&mut self) {
+    async fn gather(&mut self, places: &Range<usize>, incoming: &mut Incoming) {
         let mut patience = pin!(sleep(LINGER));
-        while self.standing.contains(&Place::Open) {
+        while self.standing[places.clone()].contains(&Place::Open) {
             tokio::select! {
                 biased;
-                next = self.parts.incoming.next() => match next {
-                    Some((place, reply)) => self.sort(place, reply),
+                next = incoming.next() => match next {
+                    Some((place, reply)) => self.sort(places, place, reply, incoming),
                     None => return,
                 },
                 () = &mut patience => return,
@@ -120,44 +199,47 @@ impl Run {
     }
 
     /// What a reply leads to.
-    fn sort(&mut self, place: u32, reply: Reply) {
-        let at = place as usize;
+    fn sort(&mut self, places: &Range<usize>, place: u32, reply: Reply, incoming: &Incoming) {
+        let at = places.start + place as usize;
         // The first reply counts.
-        if self.standing.get(at) != Some(&Place::Open) {
+        if at >= places.end || self.standing[at] != Place::Open {
             return;
         }
-        let leased = &self.parts.leased;
+        if incoming.written(place) {
+            self.part.sent();
+        }
         let position = self.positions[at];
-        let item = &self.items[at];
-        let target = &self.parts.entry;
-        let tried_for = wall_ms() - leased.since_ms;
-        let standing = Standing {
-            attempts: leased.attempt + 1,
-            safe_to_repeat: target.target.safe_to_repeat(item),
-            honours_keys: target.target.honours_keys(),
-            unanswered: leased.unanswered.contains(&position),
-            tried_for: Duration::from_millis(tried_for.max(0).unsigned_abs()),
-        };
+        let standing = self.known(position, &self.items[at]);
         let says = |cause: &Cause| cause.message.clone();
         let why = match &reply {
             Reply::Busy(cause) => says(cause),
             _ => String::new(),
         };
         let jitter = self.parts.jitter.f64();
-        self.standing[at] = Place::Gone;
-        match classify(reply, standing, &target.config.retry, jitter) {
+        match classify(reply, standing, &self.parts.entry.config.retry, jitter) {
             Verdict::Done(outcome) => {
+                self.standing[at] = Place::Done;
                 if matches!(outcome, Outcome::Succeeded(_)) {
                     self.parts.brake.ease();
                 }
-                let result = self.result(at, outcome);
-                self.part.results.push((position, result));
+                let item = self.items[at].clone();
+                let leased = &self.parts.leased;
+                self.part
+                    .done(leased, position, item, outcome, standing.attempts);
             }
-            Verdict::Again { delay, unanswered } => self.part.again.push(Again {
-                items: vec![(position, self.items[at].clone())],
+            Verdict::Again {
+                delay,
                 unanswered,
-                due_ms: wall_ms() + millis(delay),
-            }),
+                faulted,
+            } => {
+                self.standing[at] = Place::Again;
+                self.part.again(Again {
+                    items: vec![(position, self.items[at].clone())],
+                    unanswered,
+                    faulted,
+                    due_ms: wall_ms() + millis(delay),
+                });
+            }
             Verdict::Throttled { retry_after } => {
                 self.standing[at] = Place::Back;
                 let until = self.parts.brake.pull(retry_after, &why);
@@ -166,90 +248,114 @@ impl Run {
         }
     }
 
+    /// What is known about an item that is sent once more.
+    fn known(&self, position: u32, item: &Item) -> Standing {
+        let leased = &self.parts.leased;
+        let tried_for = wall_ms() - leased.since_ms;
+        let tried_for = Duration::from_millis(tried_for.max(0).unsigned_abs());
+        let target = &self.parts.entry.target;
+        Standing {
+            attempts: leased.attempt + 1,
+            safe_to_repeat: target.safe_to_repeat(item, tried_for),
+            honours_keys: target.honours_keys(),
+            unanswered: leased.unanswered.contains(&position),
+            faulted: leased.faulted.contains(&position),
+            tried_for,
+        }
+    }
+
+    /// An item that may have been done already, and that is not safe to send
+    /// again any more: it waited for so long that its target has forgotten its
+    /// key.
+    fn is_too_late(&self, position: u32, item: &Item) -> bool {
+        let known = self.known(position, item);
+        (known.unanswered || known.faulted) && !known.safe_to_repeat
+    }
+
+    /// Records what is known of items that come too late.
+    fn conclude(&mut self, late: Vec<(u32, Item)>) {
+        for (position, item) in late {
+            let known = self.known(position, &item);
+            let kind = undone(known.unanswered, known.faulted).unwrap_or(FailureKind::InDoubt);
+            let failure = Failure {
+                kind,
+                reason: "TOO_LATE_TO_REPEAT".to_owned(),
+                message: "an earlier try may have been done, and the target knows its key no \
+                          more; look at the target before sending it again"
+                    .to_owned(),
+                violations: Vec::new(),
+                status: None,
+                reply: None,
+                truncated: false,
+                retryable: is_retryable(kind),
+            };
+            let outcome = Outcome::Failed(Box::new(failure));
+            let leased = &self.parts.leased;
+            self.part
+                .done(leased, position, item, outcome, known.attempts - 1);
+        }
+    }
+
     /// The target is done with the chunk: what it wrote and had no reply to is
     /// unknown, what it did not write goes back.
-    fn fill_gaps(&mut self) {
-        for place in (0..).take(self.items.len()) {
-            let at = place as usize;
+    fn fill_gaps(&mut self, places: &Range<usize>, incoming: &Incoming) {
+        for (place, at) in (0..).zip(places.clone()) {
             if self.standing[at] != Place::Open {
                 continue;
             }
-            if self.parts.incoming.written(place) {
+            if incoming.written(place) {
                 let cause = Cause {
                     reason: "NO_REPLY".to_owned(),
                     message: "it was sent, and nothing was heard of it".to_owned(),
                     ..Cause::default()
                 };
-                self.sort(place, Reply::Unknown(Box::new(cause)));
+                self.sort(places, place, Reply::Unknown(Box::new(cause)), incoming);
             } else {
                 self.standing[at] = Place::Back;
             }
         }
     }
 
-    fn result(&self, at: usize, outcome: Outcome) -> ItemResult {
-        let item = &self.items[at];
-        let echo = self.parts.leased.spec.echo;
-        let echoed = match outcome {
-            Outcome::Succeeded(_) => echo.of_succeeded(),
-            Outcome::Failed(_) => echo.of_failed(),
-        };
-        ItemResult {
-            index: item.index,
-            id: item.shown_id(),
-            outcome,
-            attempts: self.parts.leased.attempt + 1,
-            item: echoed.then(|| Box::new(item.clone())),
-        }
-    }
-
-    /// Records what has gathered; with `release`, gives up the lease too.
-    async fn settle(&mut self, release: Option<i64>) -> Result<(), StoreError> {
-        let Part { results, again } = std::mem::take(&mut self.part);
-        if results.is_empty() && again.is_empty() && release.is_none() {
-            return Ok(());
-        }
+    /// Records what has gathered.
+    async fn settle(&mut self, then: Then) -> Result<(), StoreError> {
         let leased = &self.parts.leased;
-        let more_to_send = release.is_some() || !again.is_empty();
-        let part = Settle {
-            chunk: leased.chunk,
-            epoch: leased.epoch,
-            results,
-            again: join_same(again),
-            release,
-            now_ms: wall_ms(),
+        let (ends, release) = match then {
+            Then::GoesOn => (false, None),
+            Then::Ends { release } => (true, release),
         };
-        match self.parts.store.settle(part).await? {
-            Settled::Recorded { cancelling, .. } => {
-                self.parts.wake.recorded(leased.no);
-                if cancelling && more_to_send {
-                    return sweep(&*self.parts.store, &self.parts.wake, leased.no).await;
+        let more_to_send = release.is_some() || self.part.has_again();
+        // In strict order, what comes after waited for this chunk.
+        let frees = ends && leased.spec.ordering == Ordering::Strict;
+        if let Some(part) = self.part.take(leased, release) {
+            match self.parts.store.settle(part).await? {
+                Settled::Recorded {
+                    stopped, tripped, ..
+                } => {
+                    self.is_stopped = stopped;
+                    self.parts.wake.recorded(leased.no);
+                    if tripped {
+                        self.parts.wake.stop(&leased.spec.target, leased.no);
+                    }
+                    if stopped && more_to_send {
+                        return sweep(&*self.parts.store, &self.parts.wake, leased.no).await;
+                    }
                 }
-                if more_to_send {
-                    let target = &leased.spec.target;
-                    self.parts.wake.work(target, &leased.tenant, leased.no);
+                Settled::Stale => {
+                    tracing::warn!(batch = %leased.id, "somebody else holds a chunk that was leased here");
+                    return Ok(());
                 }
             }
-            Settled::Stale => {
-                tracing::warn!(batch = %leased.id, "somebody else holds a chunk that was leased here");
-            }
+        }
+        if more_to_send || frees {
+            self.nudge();
         }
         Ok(())
     }
-}
 
-/// Tries that were put off together go again as one chunk, when the last of
-/// them is due: a chunk costs more than the milliseconds.
-fn join_same(again: Vec<Again>) -> Vec<Again> {
-    let mut joined: Vec<Again> = Vec::new();
-    for next in again {
-        match joined.iter_mut().find(|a| a.unanswered == next.unanswered) {
-            Some(same) => {
-                same.due_ms = same.due_ms.max(next.due_ms);
-                same.items.extend(next.items);
-            }
-            None => joined.push(next),
-        }
+    /// The batch may have something to send.
+    fn nudge(&self) {
+        let leased = &self.parts.leased;
+        let target = &leased.spec.target;
+        self.parts.wake.work(target, &leased.tenant, leased.no);
     }
-    joined
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::held::Hold;
 use crate::model::BatchNo;
 use crate::store::Leased;
 use crate::target::{Ahead, Entry};
@@ -18,6 +19,8 @@ const FEW_UNWRITTEN: u32 = 16;
 /// One of a lane's targets. Its place among them is its slot at the gate.
 pub(super) struct Seat {
     pub entry: Arc<Entry>,
+    /// Whether an operator holds it.
+    pub hold: Arc<Hold>,
     /// Items of its chunks that have begun, and are not written.
     pub ahead: Arc<Ahead>,
     /// How few of those let the next chunk begin.
@@ -44,6 +47,7 @@ impl Seat {
         let few = entry.config.chunk_items.max(FEW_UNWRITTEN);
         let few = few.min(entry.config.concurrency);
         Seat {
+            hold: Arc::default(),
             ahead: Ahead::new(few, low),
             few,
             ready: VecDeque::new(),

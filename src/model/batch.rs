@@ -18,6 +18,48 @@ pub struct BatchSpec {
     pub validation: Validation,
     /// Which results carry their item.
     pub echo: Echo,
+    /// Which items may be under way together.
+    pub ordering: Ordering,
+    /// Items that are not sent by then expire; in milliseconds since 1970.
+    pub deadline_ms: Option<i64>,
+    /// When failures stop the rest.
+    pub failure_policy: FailurePolicy,
+}
+
+impl BatchSpec {
+    /// All by default, for a target.
+    pub fn new(target: TargetName) -> BatchSpec {
+        BatchSpec {
+            target,
+            request_id: None,
+            labels: BTreeMap::new(),
+            validation: Validation::default(),
+            echo: Echo::default(),
+            ordering: Ordering::default(),
+            deadline_ms: None,
+            failure_policy: FailurePolicy::default(),
+        }
+    }
+}
+
+/// Which items of a batch may be under way together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ordering {
+    /// Any.
+    #[default]
+    Parallel,
+    /// One: an item is sent only after the outcome of the one before it.
+    Strict,
+}
+
+/// When failures stop what is not sent yet. Whichever is reached first; by
+/// default, none does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FailurePolicy {
+    /// At so many failures; 0 for never.
+    pub stop_after: u32,
+    /// At this share of failures, from 0 to 1; 0 for never.
+    pub stop_at_share: f64,
 }
 
 /// What an item that fails admission does to its batch.
@@ -69,6 +111,8 @@ pub struct Batch {
     pub state: BatchState,
     /// Who sealed it; `None` while items may still come.
     pub sealed_by: Option<SealedBy>,
+    /// What stopped it: nothing more of it is sent.
+    pub stopped_by: Option<StoppedBy>,
     /// How far it has come.
     pub progress: Progress,
     /// The sequence of its last event; 0 before the first.
@@ -97,22 +141,28 @@ pub enum BatchState {
     Failed = 5,
     /// The caller cancelled it.
     Cancelled = 6,
+    /// The caller holds it: nothing more of it is sent until it is resumed.
+    Paused = 7,
 }
 
 impl BatchState {
     /// All of them, in the order of their numbers.
-    pub const ALL: [BatchState; 6] = [
+    pub const ALL: [BatchState; 7] = [
         BatchState::Running,
         BatchState::Cancelling,
         BatchState::Succeeded,
         BatchState::PartiallySucceeded,
         BatchState::Failed,
         BatchState::Cancelled,
+        BatchState::Paused,
     ];
 
     /// Whether nothing can change any more.
     pub fn is_final(self) -> bool {
-        !matches!(self, BatchState::Running | BatchState::Cancelling)
+        !matches!(
+            self,
+            BatchState::Running | BatchState::Cancelling | BatchState::Paused
+        )
     }
 }
 
@@ -124,6 +174,45 @@ pub enum SealedBy {
     Client = 1,
     /// A cancellation.
     Cancel = 2,
+    /// Nobody had a stream open on it for too long.
+    Timeout = 3,
+    /// Its failure policy.
+    FailurePolicy = 4,
+    /// Its deadline.
+    Deadline = 5,
+}
+
+impl SealedBy {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [SealedBy; 5] = [
+        SealedBy::Client,
+        SealedBy::Cancel,
+        SealedBy::Timeout,
+        SealedBy::FailurePolicy,
+        SealedBy::Deadline,
+    ];
+}
+
+/// What stopped a batch: what is not sent yet will not be. The numbers are those
+/// of the contract, and are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StoppedBy {
+    /// The caller cancelled it.
+    Cancel = 1,
+    /// As many items failed as its failure policy takes.
+    FailurePolicy = 2,
+    /// Its deadline has passed.
+    Deadline = 3,
+}
+
+impl StoppedBy {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [StoppedBy; 3] = [
+        StoppedBy::Cancel,
+        StoppedBy::FailurePolicy,
+        StoppedBy::Deadline,
+    ];
 }
 
 /// How many items of a batch are where; kept with the outcomes, in the same

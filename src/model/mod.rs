@@ -11,7 +11,10 @@ mod refusal;
 mod reply;
 mod target;
 
-pub use batch::{Batch, BatchSpec, BatchState, Counts, Echo, Progress, SealedBy, Validation};
+pub use batch::{
+    Batch, BatchSpec, BatchState, Counts, Echo, FailurePolicy, Ordering, Progress, SealedBy,
+    StoppedBy, Validation,
+};
 pub use chunk::Chunk;
 pub use event::{Event, EventKind};
 pub use ids::{BatchId, BatchNo, ChunkNo, TargetName, TenantId};
@@ -19,4 +22,4 @@ pub use item::{Action, Form, HttpCall, Item, Operation, Payload, Verb};
 pub use outcome::{Failure, FailureKind, ItemResult, Outcome, Success, Violation};
 pub use refusal::{Code, Refusal};
 pub use reply::{Answer, Cause, Reply};
-pub use target::{LaneStatus, Limit, Pace, Pause};
+pub use target::{Held, LaneStatus, Limit, Pace, Pause};

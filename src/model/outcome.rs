@@ -13,6 +13,8 @@ pub struct ItemResult {
     pub outcome: Outcome,
     /// How often it was sent.
     pub attempts: u32,
+    /// It was answered from the record of an earlier item with the same key.
+    pub replayed: bool,
     /// The item itself, where the batch asks for it. Boxed, because most results
     /// are without one and are moved often.
     pub item: Option<Box<Item>>,
@@ -87,11 +89,15 @@ pub enum FailureKind {
     InDoubt = 6,
     /// The caller cancelled the batch first.
     Cancelled = 7,
+    /// The batch's deadline passed first.
+    Expired = 8,
+    /// The batch's failure policy stopped it first.
+    Aborted = 9,
 }
 
 impl FailureKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [FailureKind; 7] = [
+    pub const ALL: [FailureKind; 9] = [
         FailureKind::Invalid,
         FailureKind::Rejected,
         FailureKind::Throttled,
@@ -99,6 +105,8 @@ impl FailureKind {
         FailureKind::Unavailable,
         FailureKind::InDoubt,
         FailureKind::Cancelled,
+        FailureKind::Expired,
+        FailureKind::Aborted,
     ];
 
     /// Its place in [`ALL`](Self::ALL).
@@ -116,6 +124,8 @@ impl FailureKind {
             FailureKind::Unavailable => "UNAVAILABLE",
             FailureKind::InDoubt => "IN_DOUBT",
             FailureKind::Cancelled => "CANCELLED",
+            FailureKind::Expired => "EXPIRED",
+            FailureKind::Aborted => "ABORTED",
         }
     }
 }

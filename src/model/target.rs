@@ -100,8 +100,19 @@ pub struct LaneStatus {
     pub in_flight: u32,
     /// Requests written in the last second, to all targets of the quota.
     pub requests_last_second: u32,
-    /// Nothing is sent, and why.
+    /// The target asked to be left alone.
     pub pause: Option<Pause>,
+    /// An operator holds it.
+    pub held: Option<Held>,
+}
+
+/// Since when an operator holds a target, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// In milliseconds since 1970.
+    pub since_ms: i64,
+    /// In the operator's words; may be empty.
+    pub reason: String,
 }
 
 /// Why and until when nothing is sent.

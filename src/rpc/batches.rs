@@ -2,11 +2,11 @@
 
 use tonic::Request;
 
-use super::{Rooms, page, tenant, wire};
+use super::{Rooms, page, status, tenant, wire};
 use crate::intake::store_trouble;
-use crate::model::{BatchNo, BatchState, Refusal, TargetName};
+use crate::model::{BatchNo, BatchState, FailureKind, Refusal, TargetName, TenantId};
 use crate::proto;
-use crate::store::ListQuery;
+use crate::store::{Change, ListQuery};
 
 pub(super) async fn get_batch(
     rooms: &Rooms,
@@ -24,13 +24,63 @@ pub(super) async fn cancel_batch(
     request: Request<proto::CancelBatchRequest>,
 ) -> Result<proto::CancelBatchResponse, Refusal> {
     let tenant = tenant(&request);
-    let id = &request.get_ref().batch_id;
+    let batch = change(rooms, tenant, &request.get_ref().batch_id, Change::Cancel).await?;
+    Ok(proto::CancelBatchResponse { batch: Some(batch) })
+}
+
+pub(super) async fn pause_batch(
+    rooms: &Rooms,
+    request: Request<proto::PauseBatchRequest>,
+) -> Result<proto::PauseBatchResponse, Refusal> {
+    let tenant = tenant(&request);
+    let batch = change(rooms, tenant, &request.get_ref().batch_id, Change::Pause).await?;
+    Ok(proto::PauseBatchResponse { batch: Some(batch) })
+}
+
+pub(super) async fn resume_batch(
+    rooms: &Rooms,
+    request: Request<proto::ResumeBatchRequest>,
+) -> Result<proto::ResumeBatchResponse, Refusal> {
+    let tenant = tenant(&request);
+    let batch = change(rooms, tenant, &request.get_ref().batch_id, Change::Resume).await?;
+    Ok(proto::ResumeBatchResponse { batch: Some(batch) })
+}
+
+/// Has something happen to a batch; as it stands then.
+async fn change(
+    rooms: &Rooms,
+    tenant: TenantId,
+    id: &str,
+    change: Change,
+) -> Result<proto::Batch, Refusal> {
     let batch = rooms.batch(&tenant, id).await?;
-    if !batch.state.is_final() {
-        rooms.intake.cancel(&batch).await?;
+    if batch.state.is_final() {
+        return Ok(rooms.tell(&batch));
     }
+    rooms.intake.change(&batch, change).await?;
+    // Read again: what was queued may have come to rest meanwhile.
     let batch = rooms.batch(&tenant, id).await?;
-    Ok(proto::CancelBatchResponse {
+    Ok(rooms.tell(&batch))
+}
+
+pub(super) async fn retry_batch(
+    rooms: &Rooms,
+    request: Request<proto::RetryBatchRequest>,
+) -> Result<proto::RetryBatchResponse, Refusal> {
+    let tenant = tenant(&request);
+    if rooms.drain.is_cancelled() {
+        return Err(status::shutting_down());
+    }
+    let request = request.into_inner();
+    let batch = rooms.batch(&tenant, &request.batch_id).await?;
+    let kinds = request.kinds.into_iter().map(|kind| {
+        let known = FailureKind::ALL.into_iter().find(|k| *k as i32 == kind);
+        known.ok_or_else(|| wire::unknown_value("kinds", kind))
+    });
+    let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
+    let request_id = (!request.request_id.is_empty()).then_some(request.request_id);
+    let batch = rooms.intake.retry(&batch, kinds, request_id).await?;
+    Ok(proto::RetryBatchResponse {
         batch: Some(rooms.tell(&batch)),
     })
 }

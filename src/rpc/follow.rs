@@ -178,9 +178,9 @@ impl Teller {
             .rooms
             .store
             .batch(self.batch.tenant.clone(), self.batch.id);
-        if let Some(batch) = found.await.map_err(store_trouble)? {
-            self.batch = batch;
-        }
+        let found = found.await.map_err(store_trouble)?;
+        // It may have been thrown away meanwhile.
+        self.batch = found.ok_or_else(|| super::batch_not_found(&self.batch.id.to_string()))?;
         Ok(())
     }
 

@@ -64,10 +64,8 @@ impl Rooms {
                 .field("batch_id", "must be a UUID")
         })?;
         let found = self.store.batch(tenant.clone(), id).await;
-        found.map_err(crate::intake::store_trouble)?.ok_or_else(|| {
-            let message = format!("there is no batch {id}; ListBatches gives those that there are");
-            Refusal::new(Code::NotFound, "BATCH_NOT_FOUND", message).with("batch_id", id)
-        })
+        let found = found.map_err(crate::intake::store_trouble)?;
+        found.ok_or_else(|| batch_not_found(&id.to_string()))
     }
 
     /// How a batch's target is doing.
@@ -78,6 +76,12 @@ impl Rooms {
     fn tell(&self, batch: &Batch) -> proto::Batch {
         wire::batch(batch, Some(&self.lane(batch)))
     }
+}
+
+/// There is no such batch, or none any more.
+fn batch_not_found(id: &str) -> Refusal {
+    let message = format!("there is no batch {id}; ListBatches gives those that there are");
+    Refusal::new(Code::NotFound, "BATCH_NOT_FOUND", message).with("batch_id", id)
 }
 
 /// Who calls. Everybody is the same tenant while there is no authentication.
@@ -154,6 +158,27 @@ impl BatchService for Face {
     ) -> Result<Response<proto::CancelBatchResponse>, Status> {
         answer(batches::cancel_batch(&self.0, request).await)
     }
+
+    async fn pause_batch(
+        &self,
+        request: Request<proto::PauseBatchRequest>,
+    ) -> Result<Response<proto::PauseBatchResponse>, Status> {
+        answer(batches::pause_batch(&self.0, request).await)
+    }
+
+    async fn resume_batch(
+        &self,
+        request: Request<proto::ResumeBatchRequest>,
+    ) -> Result<Response<proto::ResumeBatchResponse>, Status> {
+        answer(batches::resume_batch(&self.0, request).await)
+    }
+
+    async fn retry_batch(
+        &self,
+        request: Request<proto::RetryBatchRequest>,
+    ) -> Result<Response<proto::RetryBatchResponse>, Status> {
+        answer(batches::retry_batch(&self.0, request).await)
+    }
 }
 
 #[tonic::async_trait]
@@ -170,5 +195,19 @@ impl TargetService for Face {
         request: Request<proto::GetTargetRequest>,
     ) -> Result<Response<proto::GetTargetResponse>, Status> {
         answer(targets::get_target(&self.0, &request.into_inner().name).await)
+    }
+
+    async fn pause_target(
+        &self,
+        request: Request<proto::PauseTargetRequest>,
+    ) -> Result<Response<proto::PauseTargetResponse>, Status> {
+        answer(targets::pause_target(&self.0, request.into_inner()).await)
+    }
+
+    async fn resume_target(
+        &self,
+        request: Request<proto::ResumeTargetRequest>,
+    ) -> Result<Response<proto::ResumeTargetResponse>, Status> {
+        answer(targets::resume_target(&self.0, &request.into_inner().name).await)
     }
 }

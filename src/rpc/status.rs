@@ -170,6 +170,8 @@ fn failure_code(failure: &Failure) -> tonic::Code {
         (FailureKind::Unreachable | FailureKind::Unavailable, _) => Code::Unavailable,
         (FailureKind::InDoubt, _) => Code::Unknown,
         (FailureKind::Cancelled, _) => Code::Cancelled,
+        (FailureKind::Expired, _) => Code::DeadlineExceeded,
+        (FailureKind::Aborted, _) => Code::Aborted,
     }
 }
 

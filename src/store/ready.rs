@@ -4,8 +4,10 @@
 
 use bytes::Bytes;
 
+use std::collections::HashMap;
+
 use super::codec;
-use super::rows::{Done, Undone};
+use super::rows::{Digest, Done, Undone};
 use super::{Again, Append, Into, NewChunk, Seal, Settle};
 use crate::core::slice::{Shape, Slicer};
 use crate::model::{ChunkNo, FailureKind, Form, ItemResult, Outcome, Payload, Violation};
@@ -15,6 +17,10 @@ pub(super) struct ReadyAppend {
     pub into: Into,
     pub chunks: Vec<ReadyChunk>,
     pub seal: Option<Seal>,
+    pub keys_since_ms: i64,
+    pub open_until_ms: i64,
+    pub all_valid: bool,
+    pub takes_over: bool,
     pub now_ms: i64,
 }
 
@@ -26,6 +32,17 @@ pub(super) struct ReadyChunk {
     pub items: Bytes,
     /// `None` where no item failed admission.
     pub failed: Option<Outcomes>,
+    /// The items with a key that did not.
+    pub keyed: Vec<Keyed>,
+}
+
+/// An item with a key.
+pub(super) struct Keyed {
+    /// Its position in the chunk.
+    pub at: u32,
+    pub key: String,
+    /// Of what is asked for.
+    pub digest: Digest,
 }
 
 /// A [`Settle`], encoded.
@@ -35,6 +52,7 @@ pub(super) struct ReadySettle {
     /// `None` where there are none.
     pub outcomes: Option<Outcomes>,
     pub again: Vec<ReadyAgain>,
+    pub sent: u32,
     pub release: Option<i64>,
     pub now_ms: i64,
 }
@@ -46,6 +64,7 @@ pub(super) struct ReadyAgain {
     pub positions: Vec<u32>,
     pub items: Bytes,
     pub unanswered: bool,
+    pub faulted: bool,
     pub due_ms: i64,
 }
 
@@ -59,6 +78,18 @@ pub(super) struct Outcomes {
     pub failed: [u32; FailureKind::ALL.len()],
     /// Each an event: several, where one would be too large to be told.
     pub bodies: Vec<Bytes>,
+    /// What becomes of the keys of those items that have one.
+    pub keys: Vec<KeyOutcome>,
+}
+
+/// What becomes of the key of an item that has its outcome.
+pub(super) struct KeyOutcome {
+    /// The item's.
+    pub index: u32,
+    pub key: String,
+    /// The result, to answer repeats with; `None` where the key is free again,
+    /// because the item definitely failed.
+    pub kept: Option<Bytes>,
 }
 
 /// The most bytes of results in an event, as they are told: clients take
@@ -67,8 +98,9 @@ pub(super) struct Outcomes {
 const EVENT_BYTES: usize = 2 * 1024 * 1024;
 
 impl Outcomes {
-    /// Encodes results, each with its item's position; `None` for none.
-    pub fn encode(results: Vec<(u32, ItemResult)>) -> Option<Outcomes> {
+    /// Encodes results, each with its item's position, of which some have a
+    /// key; `None` for none.
+    pub fn encode(results: Vec<(u32, ItemResult)>, keys: Vec<(u32, String)>) -> Option<Outcomes> {
         if results.is_empty() {
             return None;
         }
@@ -80,6 +112,7 @@ impl Outcomes {
                 Outcome::Failed(failure) => failed[failure.kind.place()] += 1,
             }
         }
+        let keys = key_outcomes(&results, keys);
         let places = results.iter().map(|(at, result)| (*at, result.index));
         let places = places.collect();
         let mut events: Slicer<ItemResult> = Slicer::new(Shape {
@@ -97,12 +130,41 @@ impl Outcomes {
             succeeded,
             failed,
             bodies,
+            keys,
         })
     }
 
     fn bytes(&self) -> usize {
         self.bodies.iter().map(Bytes::len).sum()
     }
+}
+
+/// What becomes of keys, by position, with these results.
+fn key_outcomes(results: &[(u32, ItemResult)], keys: Vec<(u32, String)>) -> Vec<KeyOutcome> {
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let results: HashMap<u32, &ItemResult> = results.iter().map(|(at, r)| (*at, r)).collect();
+    let outcomes = keys.into_iter().filter_map(|(at, key)| {
+        let result = *results.get(&at)?;
+        let is_kept = match &result.outcome {
+            Outcome::Succeeded(_) => true,
+            Outcome::Failed(failure) => failure.kind == FailureKind::InDoubt,
+        };
+        let kept = is_kept.then(|| {
+            let kept = ItemResult {
+                item: None,
+                ..result.clone()
+            };
+            codec::encode_results([kept])
+        });
+        Some(KeyOutcome {
+            index: result.index,
+            key,
+            kept,
+        })
+    });
+    outcomes.collect()
 }
 
 /// About how many bytes a result takes when it is told.
@@ -141,6 +203,10 @@ impl ReadyAppend {
             into: part.into,
             chunks: chunks.collect::<Done<_>>()?,
             seal: part.seal,
+            keys_since_ms: part.keys_since_ms,
+            open_until_ms: part.open_until_ms,
+            all_valid: part.all_valid,
+            takes_over: part.takes_over,
             now_ms: part.now_ms,
         })
     }
@@ -166,6 +232,8 @@ impl ReadyChunk {
         if !consecutive {
             return Err(mistake("the items of a chunk are not consecutive"));
         }
+        let count = count(chunk.items.len())?;
+        let keyed = keyed(&chunk);
         let failed = chunk.failed.into_iter().map(|result| {
             let position = result.index.checked_sub(first);
             position
@@ -174,11 +242,26 @@ impl ReadyChunk {
         });
         Ok(ReadyChunk {
             first,
-            count: count(chunk.items.len())?,
-            failed: Outcomes::encode(failed.collect::<Done<_>>()?),
+            count,
+            failed: Outcomes::encode(failed.collect::<Done<_>>()?, Vec::new()),
+            keyed,
             items: codec::encode_items(chunk.items),
         })
     }
+}
+
+/// The items of a chunk that have a key and did not fail admission.
+fn keyed(chunk: &NewChunk) -> Vec<Keyed> {
+    let keyed = (0..).zip(&chunk.items).filter_map(|(at, item)| {
+        let key = item.key.clone()?;
+        let has_failed = chunk.failed.iter().any(|failed| failed.index == item.index);
+        (!has_failed).then(|| Keyed {
+            at,
+            key,
+            digest: codec::digest(item),
+        })
+    });
+    keyed.collect()
 }
 
 impl ReadySettle {
@@ -189,7 +272,8 @@ impl ReadySettle {
             chunk: part.chunk,
             epoch: part.epoch,
             again: again.collect::<Done<_>>()?,
-            outcomes: Outcomes::encode(part.results),
+            outcomes: Outcomes::encode(part.results, part.keys),
+            sent: part.sent,
             release: part.release,
             now_ms: part.now_ms,
         })
@@ -212,6 +296,7 @@ impl ReadyAgain {
             positions,
             items: codec::encode_items(items),
             unanswered: again.unanswered,
+            faulted: again.faulted,
             due_ms: again.due_ms,
         })
     }

@@ -4,6 +4,7 @@
 use std::fmt::{self, Display};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -27,10 +28,7 @@ impl<S: Single> Each<S> {
     /// Sends one item and tells its reply.
     async fn one(&self, chunk: &Chunk, at: u32, permit: Permit, wire: &Wire) {
         let item = &chunk.items[at as usize];
-        let key = Key {
-            item,
-            batch: chunk.batch,
-        };
+        let key = Key::of(item, chunk.batch);
         // The call is gone after a panic; all it shares is the connections,
         // which keep nothing of it.
         let call = async { self.single.call(item, key, permit).await };
@@ -48,8 +46,8 @@ impl<S: Single> Target for Each<S> {
         self.single.operation()
     }
 
-    fn safe_to_repeat(&self, item: &Item) -> bool {
-        self.single.safe_to_repeat(item)
+    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool {
+        self.single.safe_to_repeat(item, since)
     }
 
     fn honours_keys(&self) -> bool {
@@ -82,6 +80,13 @@ fn permits(wire: &Wire, items: usize) -> impl Stream<Item = (u32, Permit)> + Sen
 pub struct Key<'a> {
     item: &'a Item,
     batch: BatchId,
+}
+
+impl<'a> Key<'a> {
+    /// What an item of a batch is known by.
+    pub fn of(item: &'a Item, batch: BatchId) -> Key<'a> {
+        Key { item, batch }
+    }
 }
 
 impl Display for Key<'_> {

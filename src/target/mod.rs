@@ -10,6 +10,7 @@ mod http;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -29,8 +30,9 @@ pub trait Target: Send + Sync + 'static {
     /// What is done with an item that says nothing, e.g. `POST /guests`.
     fn operation(&self) -> String;
 
-    /// Whether sending an item again, that may have been sent, does no harm.
-    fn safe_to_repeat(&self, item: &Item) -> bool;
+    /// Whether sending an item again, that may have been sent, does no harm so
+    /// long after it was first.
+    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool;
 
     /// Whether it knows an item that it was sent before by its key, so that its
     /// answer to a repeat is about the item and not about the repeat.
@@ -53,7 +55,7 @@ pub trait Single: Send + Sync + 'static {
     fn operation(&self) -> String;
 
     /// As [`Target::safe_to_repeat`].
-    fn safe_to_repeat(&self, item: &Item) -> bool;
+    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool;
 
     /// As [`Target::honours_keys`].
     fn honours_keys(&self) -> bool;

@@ -384,6 +384,7 @@ fn outcome(index: usize, item: &Item) -> ItemResult {
             })
         }),
         attempts: 1,
+        replayed: false,
         item: (!good).then(|| item.clone()),
     }
 }

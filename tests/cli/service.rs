@@ -136,6 +136,27 @@ impl BatchService for Service {
         let batch = Some(state.batches[batch].batch());
         Ok(Response::new(CancelBatchResponse { batch }))
     }
+
+    async fn pause_batch(
+        &self,
+        _: Request<PauseBatchRequest>,
+    ) -> Result<Response<PauseBatchResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn resume_batch(
+        &self,
+        _: Request<ResumeBatchRequest>,
+    ) -> Result<Response<ResumeBatchResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn retry_batch(
+        &self,
+        _: Request<RetryBatchRequest>,
+    ) -> Result<Response<RetryBatchResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 async fn converse(
@@ -218,5 +239,19 @@ impl TargetService for Service {
             "TARGET_NOT_FOUND",
             "no such target",
         ))
+    }
+
+    async fn pause_target(
+        &self,
+        _: Request<PauseTargetRequest>,
+    ) -> Result<Response<PauseTargetResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn resume_target(
+        &self,
+        _: Request<ResumeTargetRequest>,
+    ) -> Result<Response<ResumeTargetResponse>, Status> {
+        Err(Status::unimplemented(""))
     }
 }

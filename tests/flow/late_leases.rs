@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use flowgate::model::{Batch, BatchId, BatchNo, Item, TargetName, TenantId};
 use flowgate::store::{
-    Answer, Append, Appended, Backlog, Events, Lease, ListQuery, SafeToRepeat, Settle, Settled,
-    Store, Swept,
+    Answer, Append, Appended, Backlog, Change, Due, Events, Lease, ListQuery, Picks, Prune,
+    SafeToRepeat, Settle, Settled, Spent, Store, Swept, TargetPause,
 };
 
 /// What there is to lease is looked at at once, and told after a while.
 pub struct LateLeases(pub Arc<dyn Store>, pub Duration);
 
 impl Store for LateLeases {
-    fn lease(&self, picks: Vec<BatchNo>, now_ms: i64) -> Answer<'_, Vec<Lease>> {
+    fn lease(&self, picks: Picks, now_ms: i64) -> Answer<'_, Vec<Lease>> {
         let leasing = self.0.lease(picks, now_ms);
         Box::pin(async move {
             let leases = leasing.await;
@@ -30,8 +30,8 @@ impl Store for LateLeases {
         self.0.settle(part)
     }
 
-    fn cancel(&self, no: BatchNo, now_ms: i64) -> Answer<'_, ()> {
-        self.0.cancel(no, now_ms)
+    fn transition(&self, no: BatchNo, change: Change, now_ms: i64) -> Answer<'_, Option<Batch>> {
+        self.0.transition(no, change, now_ms)
     }
 
     fn sweep(&self, no: BatchNo, max_chunks: usize, now_ms: i64) -> Answer<'_, Swept> {
@@ -60,5 +60,29 @@ impl Store for LateLeases {
 
     fn items(&self, no: BatchNo, first: u32, count: u32) -> Answer<'_, Vec<Item>> {
         self.0.items(no, first, count)
+    }
+
+    fn due(&self, now_ms: i64, max: usize) -> Answer<'_, Vec<Due>> {
+        self.0.due(now_ms, max)
+    }
+
+    fn prune(&self, prune: Prune) -> Answer<'_, bool> {
+        self.0.prune(prune)
+    }
+
+    fn spent(&self, target: TargetName, from_ms: i64) -> Answer<'_, Vec<Spent>> {
+        self.0.spent(target, from_ms)
+    }
+
+    fn pause(&self, pause: TargetPause) -> Answer<'_, bool> {
+        self.0.pause(pause)
+    }
+
+    fn unpause(&self, target: TargetName) -> Answer<'_, bool> {
+        self.0.unpause(target)
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<TargetPause>> {
+        self.0.pauses()
     }
 }

@@ -2,14 +2,17 @@
 //! what a target sees.
 
 mod filling;
+mod keys;
 mod late_leases;
+mod life;
+mod order;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate::model::{BatchState, Event, EventKind, FailureKind, Outcome, Reply, TenantId};
-use flowgate::store::{MemoryStore, Store};
+use flowgate::store::{Change, MemoryStore, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -208,7 +211,11 @@ async fn cancelling_ends_what_waits_and_lets_what_is_written_run_out() {
     let batch = world.submit("guests", 1_000).await;
     tokio::time::sleep(Duration::from_millis(1_150)).await;
     let written = world.sent().len();
-    world.intake.cancel(&batch).await.expect("it is cancelled");
+    world
+        .intake
+        .change(&batch, Change::Cancel)
+        .await
+        .expect("it is cancelled");
     let events = world.events(&batch).await;
     let kinds = kinds(&events);
     assert_eq!(kinds.len(), 1_000);
@@ -222,7 +229,7 @@ async fn cancelling_ends_what_waits_and_lets_what_is_written_run_out() {
     // Again is no error and changes nothing.
     world
         .intake
-        .cancel(&batch)
+        .change(&batch, Change::Cancel)
         .await
         .expect("it stays cancelled");
     assert_eq!(world.events(&batch).await, events);
@@ -234,7 +241,11 @@ async fn cancelling_does_not_wait_for_the_limit() {
     let batch = world.submit("guests", 5_000).await;
     tokio::time::sleep(SECOND).await;
     let asked = Instant::now();
-    world.intake.cancel(&batch).await.expect("it is cancelled");
+    world
+        .intake
+        .change(&batch, Change::Cancel)
+        .await
+        .expect("it is cancelled");
     let kinds = kinds(&world.events(&batch).await);
     assert!(asked.elapsed() < SECOND, "{:?}", asked.elapsed());
     assert_eq!(kinds.iter().filter(|kind| kind.is_none()).count(), 1);
@@ -251,7 +262,11 @@ async fn a_batch_whose_target_is_configured_no_more_can_be_cancelled() {
     let sent = world.sent().len();
     world.stop().await;
     let world = World::on(store, &[], vec![TargetSpec::named("rooms")]);
-    world.intake.cancel(&batch).await.expect("it is cancelled");
+    world
+        .intake
+        .change(&batch, Change::Cancel)
+        .await
+        .expect("it is cancelled");
     let events = tokio::time::timeout(SECOND, world.events(&batch)).await;
     let kinds = kinds(&events.expect("it ends"));
     assert_eq!(kinds.iter().filter(|kind| kind.is_none()).count(), sent);
@@ -404,7 +419,11 @@ async fn cancelling_also_stops_what_a_lease_is_about_to_bring() {
     let world = World::on(store, &[], vec![TargetSpec::named("guests")]);
     let batch = world.submit("guests", 50).await;
     tokio::time::sleep(late / 2).await;
-    world.intake.cancel(&batch).await.expect("it is cancelled");
+    world
+        .intake
+        .change(&batch, Change::Cancel)
+        .await
+        .expect("it is cancelled");
     let events = tokio::time::timeout(Duration::from_mins(1), world.events(&batch)).await;
     let kinds = kinds(&events.expect("it ends"));
     assert_eq!(kinds, vec![Some(FailureKind::Cancelled); 50]);

@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowgate::config::{HttpConfig, Protocol, QuotaConfig, TargetConfig, TargetKind};
+use flowgate::config::{HttpConfig, Protocol, QuotaConfig, Retention, TargetConfig, TargetKind};
+
 use flowgate::core::classify::RetryPolicy;
 use flowgate::feed::Feed;
 use flowgate::intake::{Draft, Intake, Limits};
+use flowgate::keeper::Keeper;
 use flowgate::lane::{Lane, LaneSpec};
 use flowgate::model::{
-    Answer, Batch, BatchSpec, Cause, Echo, Event, EventKind, Form, Item, ItemResult, LaneStatus,
-    Operation, Pace, Payload, Refusal, Reply, TargetName, TenantId, Validation,
+    Answer, Batch, BatchSpec, Cause, Event, EventKind, Form, Item, ItemResult, LaneStatus,
+    Operation, Pace, Payload, Refusal, Reply, TargetName, TenantId,
 };
 use flowgate::observe::Gauge;
-use flowgate::store::{MemoryStore, Store, StoreError};
+use flowgate::store::{Change, MemoryStore, Store, StoreError};
 use flowgate::target::{Catalog, Each, Entry, Key, Permit, Single};
 use flowgate::time::wall_ms;
 use flowgate::wake::Wake;
@@ -54,6 +56,7 @@ struct Scripted {
     script: Script,
     ledger: Ledger,
     safe: bool,
+    key_window: Duration,
     keys: bool,
 }
 
@@ -66,8 +69,8 @@ impl Single for Scripted {
         "POST /".to_owned()
     }
 
-    fn safe_to_repeat(&self, _item: &Item) -> bool {
-        self.safe
+    fn safe_to_repeat(&self, _item: &Item, since: Duration) -> bool {
+        self.safe && since < self.key_window
     }
 
     fn honours_keys(&self) -> bool {
@@ -114,8 +117,9 @@ pub struct TargetSpec {
     pub script: Script,
     pub chunk_items: u32,
     pub concurrency: u32,
-    /// Sending again does no harm.
+    /// Sending again does no harm, for so long.
     pub safe: bool,
+    pub key_window: Duration,
     /// Knows what it was sent before by its key.
     pub keys: bool,
     pub retry: RetryPolicy,
@@ -130,6 +134,7 @@ impl TargetSpec {
             chunk_items: 50,
             concurrency: 50,
             safe: false,
+            key_window: Duration::from_hours(24),
             keys: false,
             retry: RetryPolicy {
                 attempts: 3,
@@ -200,18 +205,22 @@ impl World {
         let spec = LaneSpec {
             targets: catalog.all().cloned().collect(),
             hold_until: None,
+            charged: false,
             seed: 7,
         };
         let lane = Lane::new(store.clone(), wake.clone(), spec);
         let gauges = lane.gauges().into_iter().collect();
         let drain = CancellationToken::new();
+        let intake = Intake::new(
+            store.clone(),
+            wake.clone(),
+            catalog.clone(),
+            limits_of_tests(),
+        );
+        let keeper = Keeper::new(store.clone(), intake.clone(), KEPT);
+        tokio::spawn(keeper.keep(drain.clone()));
         World {
-            intake: Intake::new(
-                store.clone(),
-                wake.clone(),
-                catalog.clone(),
-                limits_of_tests(),
-            ),
+            intake,
             feed: Feed::new(store.clone(), wake.clone()),
             wake,
             catalog,
@@ -243,6 +252,25 @@ impl World {
         submitted.expect("a batch")
     }
 
+    /// Submits items as one batch.
+    pub async fn submit_as(&self, spec: BatchSpec, drafts: Vec<Draft>) -> Batch {
+        let tenant = TenantId::default();
+        let submitted = self.intake.submit(tenant, spec, drafts, 0).await;
+        submitted.expect("a batch")
+    }
+
+    /// Has something happen to a batch.
+    pub async fn change(&self, batch: &Batch, change: Change) -> Batch {
+        self.intake.change(batch, change).await.expect("a change")
+    }
+
+    /// Waits until the targets saw so many requests.
+    pub async fn has_sent(&self, count: usize) {
+        while self.sent().len() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Follows a batch to its end.
     pub async fn events(&self, batch: &Batch) -> Vec<Event> {
         let mut follower = self.feed.follow(batch, 0);
@@ -269,12 +297,24 @@ impl World {
         self.gauges[&TargetName::new(target)]()
     }
 
+    /// The lane goes from one moment to the next, and records nothing more.
+    pub fn crash(self) {
+        self.lane.abort();
+        self.drain.cancel();
+    }
+
     /// Drains the lane.
     pub async fn stop(self) {
         self.drain.cancel();
         self.lane.await.expect("no panic").expect("no trouble");
     }
 }
+
+/// How long what is done is kept.
+pub const KEPT: Retention = Retention {
+    batches: Duration::from_hours(48),
+    keys: Duration::from_hours(24),
+};
 
 /// The contract's, but for unary submissions: large batches in one go.
 fn limits_of_tests() -> Limits {
@@ -290,6 +330,7 @@ fn entry(target: TargetSpec, quota: &QuotaConfig, ledger: &Ledger) -> Entry {
         script: target.script,
         ledger: ledger.clone(),
         safe: target.safe,
+        key_window: target.key_window,
         keys: target.keys,
     };
     Entry {
@@ -317,6 +358,7 @@ fn unused() -> HttpConfig {
         allow_headers: Vec::new(),
         headers: Vec::new(),
         idempotency_header: None,
+        key_window: Duration::from_hours(24),
         repeatable: false,
         idempotent_methods: true,
         timeout: Duration::from_secs(30),
@@ -331,13 +373,7 @@ fn unused() -> HttpConfig {
 }
 
 pub fn spec(target: &str) -> BatchSpec {
-    BatchSpec {
-        target: TargetName::new(target),
-        request_id: None,
-        labels: BTreeMap::new(),
-        validation: Validation::Item,
-        echo: Echo::Failed,
-    }
+    BatchSpec::new(TargetName::new(target))
 }
 
 pub fn draft(number: u32) -> Draft {

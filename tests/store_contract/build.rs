@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flowgate::model::{
-    Batch, BatchId, BatchNo, BatchSpec, ChunkNo, Echo, Event, EventKind, Failure, FailureKind,
-    Form, Item, ItemResult, Operation, Outcome, Payload, Success, TargetName, TenantId, Validation,
+    Batch, BatchId, BatchNo, BatchSpec, ChunkNo, Event, EventKind, Failure, FailureKind, Form,
+    Item, ItemResult, Operation, Outcome, Payload, Success, TargetName, TenantId,
 };
 use flowgate::store::{
     Again, Append, Appended, Into, Lease, Leased, NewBatch, NewChunk, Seal, Settle, Settled, Store,
@@ -24,13 +24,7 @@ pub fn target() -> TargetName {
 }
 
 pub fn spec() -> BatchSpec {
-    BatchSpec {
-        target: target(),
-        request_id: None,
-        labels: BTreeMap::new(),
-        validation: Validation::Item,
-        echo: Echo::Failed,
-    }
+    BatchSpec::new(target())
 }
 
 /// A batch of the default tenant, with an id made of a number.
@@ -62,6 +56,15 @@ pub fn chunk(first: u32, count: u32) -> NewChunk {
         items: (first..first + count).map(item).collect(),
         failed: Vec::new(),
     }
+}
+
+/// The same, with keys: the one of each index.
+pub fn keyed(first: u32, count: u32, key: impl Fn(u32) -> Option<String>) -> NewChunk {
+    let mut chunk = chunk(first, count);
+    for item in &mut chunk.items {
+        item.key = key(item.index);
+    }
+    chunk
 }
 
 /// A chunk, of which the items with these indexes failed admission.
@@ -96,6 +99,7 @@ pub fn succeeded(index: u32) -> ItemResult {
             ..Success::default()
         }),
         attempts: 1,
+        replayed: false,
         item: None,
     }
 }
@@ -133,10 +137,9 @@ pub async fn append_new(
     seal: Option<Seal>,
 ) -> Appended {
     let part = Append {
-        into: Into::New(new),
         chunks,
         seal,
-        now_ms: START,
+        ..Append::new(Into::New(new), START)
     };
     store.append(part).await.unwrap()
 }
@@ -149,10 +152,9 @@ pub async fn append(
     seal: Option<Seal>,
 ) -> Appended {
     let part = Append {
-        into: Into::Open { no, held },
         chunks,
         seal,
-        now_ms: START,
+        ..Append::new(Into::Open { no, held }, START)
     };
     store.append(part).await.unwrap()
 }
@@ -166,7 +168,7 @@ pub fn held(appended: Appended) -> Batch {
 
 /// Leases the next chunk of a batch.
 pub async fn lease(store: &dyn Store, no: BatchNo, now_ms: i64) -> Lease {
-    let mut leases = store.lease(vec![no], now_ms).await.unwrap();
+    let mut leases = store.lease(vec![no].into(), now_ms).await.unwrap();
     assert_eq!(leases.len(), 1);
     leases.remove(0)
 }
@@ -185,16 +187,30 @@ pub fn part(leased: &Leased, now_ms: i64) -> Settle {
         chunk: leased.chunk,
         epoch: leased.epoch,
         results: Vec::new(),
+        keys: Vec::new(),
+        sent: 0,
         again: Vec::new(),
         release: None,
         now_ms,
     }
 }
 
+/// The keys of those of a leased chunk's items that have results.
+pub fn keys_of(leased: &Leased, results: &[(u32, ItemResult)]) -> Vec<(u32, String)> {
+    let items = leased.items.iter();
+    let items = items.filter(|(at, _)| results.iter().any(|(of, _)| of == at));
+    items
+        .filter_map(|(at, item)| Some((*at, item.key.clone()?)))
+        .collect()
+}
+
 /// A settle in which every item of a leased chunk succeeded.
 pub fn all_succeeded(leased: &Leased, now_ms: i64) -> Settle {
     let results = leased.items.iter();
+    let keys = leased.items.iter();
+    let keys = keys.filter_map(|(at, item)| Some((*at, item.key.clone()?)));
     Settle {
+        keys: keys.collect(),
         results: results
             .map(|(at, item)| (*at, succeeded(item.index)))
             .collect(),
@@ -205,7 +221,10 @@ pub fn all_succeeded(leased: &Leased, now_ms: i64) -> Settle {
 /// A settle in which every item of a leased chunk failed so.
 pub fn all_failed(leased: &Leased, kind: FailureKind, now_ms: i64) -> Settle {
     let results = leased.items.iter();
+    let keys = leased.items.iter();
+    let keys = keys.filter_map(|(at, item)| Some((*at, item.key.clone()?)));
     Settle {
+        keys: keys.collect(),
         results: results
             .map(|(at, item)| (*at, failed(item.index, kind)))
             .collect(),
@@ -223,6 +242,7 @@ pub fn again(leased: &Leased, positions: &[u32], unanswered: bool, due_ms: i64) 
             .cloned()
             .collect(),
         unanswered,
+        faulted: false,
         due_ms,
     }
 }
@@ -235,7 +255,8 @@ pub fn recorded(chunk_finished: bool, batch_finished: bool) -> Settled {
     Settled::Recorded {
         chunk_finished,
         batch_finished,
-        cancelling: false,
+        stopped: false,
+        tripped: false,
     }
 }
 

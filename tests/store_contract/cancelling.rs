@@ -1,14 +1,17 @@
 //! Cancels and sweeps.
 
 use flowgate::model::{BatchState, Echo, FailureKind, SealedBy};
-use flowgate::store::{Lease, Settle, Settled, Swept};
+use flowgate::store::{Change, Lease, Settle, Settled, Swept};
 
 use super::Any;
 use super::build::*;
 
 pub async fn an_empty_batch_is_cancelled_at_once(store: Any) {
     let batch = open(&*store, new(1), Vec::new()).await;
-    store.cancel(batch.no, START + 1).await.unwrap();
+    store
+        .transition(batch.no, Change::Cancel, START + 1)
+        .await
+        .unwrap();
     let batch = read(&*store, 1).await;
     assert_eq!(batch.state, BatchState::Cancelled);
     assert_eq!(batch.sealed_by, Some(SealedBy::Cancel));
@@ -25,7 +28,10 @@ pub async fn an_open_batch_whose_items_are_done_is_finished_by_a_cancel(store: A
             Some(kind) => all_failed(&leased, kind, START),
         };
         assert_eq!(settle(&*store, part).await, recorded(true, false));
-        store.cancel(batch.no, START).await.unwrap();
+        store
+            .transition(batch.no, Change::Cancel, START)
+            .await
+            .unwrap();
         assert_eq!(read(&*store, id).await.state, BatchState::Cancelled);
         assert_eq!(story(&*store, batch.no).await.last().unwrap(), "finished");
     }
@@ -34,26 +40,38 @@ pub async fn an_open_batch_whose_items_are_done_is_finished_by_a_cancel(store: A
 pub async fn cancelling_again_changes_nothing(store: Any) {
     let batch = submit(&*store, new(1), chunks(&[2])).await;
     let leased = leased(&*store, batch.no, START).await;
-    store.cancel(batch.no, START).await.unwrap();
+    store
+        .transition(batch.no, Change::Cancel, START)
+        .await
+        .unwrap();
     let cancelling = read(&*store, 1).await;
     assert_eq!(cancelling.state, BatchState::Cancelling);
     assert_eq!(cancelling.sealed_by, Some(SealedBy::Client));
-    store.cancel(batch.no, START + 5).await.unwrap();
+    store
+        .transition(batch.no, Change::Cancel, START + 5)
+        .await
+        .unwrap();
     assert_eq!(read(&*store, 1).await, cancelling);
 
     settle(&*store, all_succeeded(&leased, START)).await;
     let done = (read(&*store, 1).await, log(&*store, batch.no).await);
     assert_eq!(done.0.state, BatchState::Cancelled);
-    store.cancel(batch.no, START + 9).await.unwrap();
+    store
+        .transition(batch.no, Change::Cancel, START + 9)
+        .await
+        .unwrap();
     assert_eq!((read(&*store, 1).await, log(&*store, batch.no).await), done);
 }
 
 pub async fn a_sweep_settles_what_is_queued(store: Any) {
     let batch = open(&*store, new(1), chunks(&[2, 1, 2])).await;
-    store.cancel(batch.no, START).await.unwrap();
+    store
+        .transition(batch.no, Change::Cancel, START)
+        .await
+        .unwrap();
     assert!(matches!(
         lease(&*store, batch.no, START).await,
-        Lease::Cancelling
+        Lease::Stopped
     ));
     let swept = store.sweep(batch.no, 2, START + 1).await.unwrap();
     let expected = Swept {
@@ -102,7 +120,10 @@ pub async fn a_sweep_leaves_unanswered_items_in_doubt(store: Any) {
         ..part(&leased, START)
     };
     settle(&*store, part).await;
-    store.cancel(batch.no, START).await.unwrap();
+    store
+        .transition(batch.no, Change::Cancel, START)
+        .await
+        .unwrap();
     let swept = store.sweep(batch.no, 9, START).await.unwrap();
     assert_eq!((swept.chunks, swept.batch_finished), (2, true));
     let results = results(&*store, batch.no).await;
@@ -124,7 +145,10 @@ pub async fn a_sweep_of_a_running_batch_does_nothing(store: Any) {
 pub async fn items_on_the_wire_run_to_their_outcome(store: Any) {
     let batch = submit(&*store, new(1), chunks(&[3, 1])).await;
     let leased = leased(&*store, batch.no, START).await;
-    store.cancel(batch.no, START).await.unwrap();
+    store
+        .transition(batch.no, Change::Cancel, START)
+        .await
+        .unwrap();
     let swept = store.sweep(batch.no, 9, START).await.unwrap();
     assert_eq!((swept.chunks, swept.batch_finished), (1, false));
     // Of what is leased one is answered, one is to be sent again, and one was
@@ -138,7 +162,8 @@ pub async fn items_on_the_wire_run_to_their_outcome(store: Any) {
     let released = Settled::Recorded {
         chunk_finished: false,
         batch_finished: false,
-        cancelling: true,
+        stopped: true,
+        tripped: false,
     };
     assert_eq!(settle(&*store, part).await, released);
     let swept = store.sweep(batch.no, 9, START).await.unwrap();
@@ -158,7 +183,10 @@ pub async fn swept_items_are_echoed_as_the_batch_asks(store: Any) {
         let mut new = new(id);
         new.spec.echo = echo;
         let batch = submit(&*store, new, chunks(&[1])).await;
-        store.cancel(batch.no, START).await.unwrap();
+        store
+            .transition(batch.no, Change::Cancel, START)
+            .await
+            .unwrap();
         store.sweep(batch.no, 1, START).await.unwrap();
         assert_eq!(
             results(&*store, batch.no).await[&0].item.as_deref(),

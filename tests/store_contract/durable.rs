@@ -52,10 +52,9 @@ async fn closing_leaves_one_whole_file() {
     submit(&store, new(1), chunks(&[2])).await;
     store.close();
     let answer = store.append(Append {
-        into: Into::New(new(2)),
         chunks: Vec::new(),
         seal: None,
-        now_ms: START,
+        ..Append::new(Into::New(new(2)), START)
     });
     assert!(matches!(answer.await, Err(StoreError::Closed)));
     let answer = store.backlog(target()).await;
@@ -100,7 +99,7 @@ fn a_store_of_a_newer_version_is_refused() {
     drop(SqliteStore::open(&path).unwrap());
     let newer = rusqlite::Connection::open(&path).unwrap();
     let sql = "INSERT INTO refinery_schema_history
-        SELECT 99, 'newer', applied_on, checksum FROM refinery_schema_history";
+        SELECT 99, 'newer', applied_on, checksum FROM refinery_schema_history LIMIT 1";
     newer.execute(sql, []).unwrap();
     drop(newer);
     assert!(refusal(&path).contains("newer version of Flowgate (schema 99)"));

@@ -9,7 +9,7 @@ use super::Any;
 use super::build::*;
 
 fn if_index(safe: fn(u32) -> bool) -> SafeToRepeat {
-    Arc::new(move |name: &TargetName, item: &Item| {
+    Arc::new(move |name: &TargetName, item: &Item, _| {
         assert_eq!(*name, target());
         safe(item.index)
     })
@@ -97,7 +97,7 @@ pub async fn a_rescue_takes_every_leased_chunk(store: Any) {
     let mut batches = Vec::new();
     for id in [1, 2] {
         let batch = submit(&*store, new(id), chunks(&[1; 100])).await;
-        store.lease(vec![batch.no; 90], START).await.unwrap();
+        store.lease(vec![batch.no; 90].into(), START).await.unwrap();
         batches.push(batch.no);
     }
     let rescued = store.rescue(if_index(|_| true), START).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flowgate::model::{BatchNo, BatchState, EventKind, FailureKind, TargetName, TenantId};
-use flowgate::store::{Again, Backlog, Events, Lease, Seal, Settle, Settled, StoreError};
+use flowgate::store::{Again, Backlog, Change, Events, Lease, Seal, Settle, Settled, StoreError};
 
 use super::Any;
 use super::build::*;
@@ -12,7 +12,7 @@ pub async fn chunks_are_leased_in_order_until_there_are_none(store: Any) {
     let one = submit(&*store, new(1), chunks(&[2, 1, 2])).await;
     let two = submit(&*store, new(2), chunks(&[1])).await;
     let picks = vec![one.no, two.no, one.no, BatchNo(99), one.no, two.no, one.no];
-    let answers = store.lease(picks, START).await.unwrap();
+    let answers = store.lease(picks.into(), START).await.unwrap();
     let taken: Vec<_> = answers
         .iter()
         .map(|lease| match lease {
@@ -155,6 +155,7 @@ pub async fn a_settle_of_an_item_that_is_done_writes_nothing(store: Any) {
     let no_items = Settle {
         again: vec![Again {
             items: Vec::new(),
+            faulted: false,
             unanswered: false,
             due_ms: 0,
         }],
@@ -324,7 +325,7 @@ pub async fn a_backlog_holds_the_batches_with_queued_items(store: Any) {
     };
     settle(&*store, release).await;
     assert_eq!(store.backlog(target()).await.unwrap(), backlog(0, 10));
-    store.cancel(no, START).await.unwrap();
+    store.transition(no, Change::Cancel, START).await.unwrap();
     assert_eq!(store.backlog(target()).await.unwrap(), backlog(0, 10));
     store.sweep(no, 9, START).await.unwrap();
     assert_eq!(store.backlog(target()).await.unwrap(), backlog(1, 9));

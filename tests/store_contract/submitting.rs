@@ -7,7 +7,9 @@ use flowgate::model::{
     Action, BatchId, BatchNo, BatchState, Echo, EventKind, FailureKind, Form, HttpCall, Item,
     Operation, Payload, SealedBy, TargetName, TenantId, Validation, Verb,
 };
-use flowgate::store::{Append, Appended, Into, ListQuery, NewBatch, NewChunk, Seal, StoreError};
+use flowgate::store::{
+    Append, Appended, Change, Into, ListQuery, NewBatch, NewChunk, Seal, StoreError,
+};
 use uuid::Uuid;
 
 use super::Any;
@@ -103,10 +105,9 @@ pub async fn appends_are_done_in_the_order_of_the_calls(store: Any) {
     let batch = open(&*store, new(1), vec![]).await;
     let under_way = (0..200).map(|held| {
         store.append(Append {
-            into: Into::Open { no: batch.no, held },
             chunks: vec![chunk(held, 1)],
             seal: None,
-            now_ms: START,
+            ..Append::new(Into::Open { no: batch.no, held }, START)
         })
     });
     let under_way: Vec<_> = under_way.collect();
@@ -164,7 +165,10 @@ pub async fn an_append_after_the_seal_does_nothing(store: Any) {
     assert_eq!(answer, Appended::Sealed(Box::new(sealed)));
 
     let open = open(&*store, new(2), chunks(&[2])).await;
-    store.cancel(open.no, START).await.unwrap();
+    store
+        .transition(open.no, Change::Cancel, START)
+        .await
+        .unwrap();
     let cancelled = read(&*store, 2).await;
     let answer = append(&*store, open.no, 2, vec![chunk(2, 1)], None).await;
     assert_eq!(answer, Appended::Sealed(Box::new(cancelled)));
@@ -220,13 +224,15 @@ pub async fn items_that_do_not_follow_on_are_refused(store: Any) {
     ];
     for chunks in wrong {
         let part = Append {
-            into: Into::Open {
-                no: batch.no,
-                held: 2,
-            },
             chunks,
             seal: None,
-            now_ms: START,
+            ..Append::new(
+                Into::Open {
+                    no: batch.no,
+                    held: 2,
+                },
+                START,
+            )
         };
         let answer = store.append(part).await;
         assert!(matches!(answer, Err(StoreError::Failed(_))), "{answer:?}");

@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use flowgate::model::{BatchNo, FailureKind, TenantId};
+use flowgate::model::{BatchNo, BatchSpec, FailureKind, Ordering, TenantId};
 use flowgate::store::{
-    Append, Into, Lease, Leased, ListQuery, MemoryStore, SafeToRepeat, Seal, Settle, SqliteStore,
-    Store,
+    Again, Append, Change, Into, Lease, Leased, ListQuery, MemoryStore, Picks, Prune, SafeToRepeat,
+    Seal, Settle, SqliteStore, Store, TargetPause,
 };
 use proptest::prelude::*;
 
@@ -39,8 +39,16 @@ enum Verb {
         release: Option<i64>,
         stale: bool,
     },
-    Cancel {
+    Change {
         batch: usize,
+        change: Change,
+    },
+    Prune {
+        keep: i64,
+        max: usize,
+    },
+    Pause {
+        on: bool,
     },
     Sweep {
         batch: usize,
@@ -53,6 +61,20 @@ enum Verb {
 
 fn seal() -> impl Strategy<Value = Seal> {
     prop_oneof![Just(Seal::Unchecked), (0_u32..20).prop_map(Seal::At)]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        Just(Change::Cancel),
+        Just(Change::Pause),
+        Just(Change::Resume),
+        Just(Change::Resume),
+        Just(Change::Expire),
+        Just(Change::Abandon),
+        (0_i64..100).prop_map(|later| Change::KeepOpen {
+            until_ms: START + later
+        }),
+    ]
 }
 
 fn verb() -> impl Strategy<Value = Verb> {
@@ -71,7 +93,9 @@ fn verb() -> impl Strategy<Value = Verb> {
             prop::bool::weighted(0.1)).prop_map(
             |(lease, fates, release, stale)| Verb::Settle { lease, fates, release, stale }
         ),
-        1 => batch().prop_map(|batch| Verb::Cancel { batch }),
+        3 => (batch(), change()).prop_map(|(batch, change)| Verb::Change { batch, change }),
+        1 => (20_i64..200, 1_usize..9).prop_map(|(keep, max)| Verb::Prune { keep, max }),
+        1 => any::<bool>().prop_map(|on| Verb::Pause { on }),
         1 => (batch(), 0_usize..3).prop_map(|(batch, max)| Verb::Sweep { batch, max }),
         1 => (0_u32..4).prop_map(|safe| Verb::Rescue { safe }),
     ]
@@ -140,6 +164,7 @@ impl Twins {
                     new.tenant = TenantId::new("other");
                 }
                 new.spec.request_id = request.map(|number| number.to_string());
+                vary(&mut new.spec, self.batches.len(), self.now_ms);
                 let chunks = some_bad(0, &sizes, bad);
                 self.append(Into::New(new), chunks, seal.then_some(Seal::Unchecked))
                     .await;
@@ -173,9 +198,36 @@ impl Twins {
                 // It stays in the list: later settles of it are stale or wrong.
                 let _ = both!(self.settle(part));
             }
-            Verb::Cancel { batch } => {
+            Verb::Change { batch, change } => {
                 let Some(no) = self.batch(batch) else { return };
-                both!(self.cancel(no, self.now_ms)).unwrap();
+                both!(self.transition(no, change, self.now_ms)).unwrap();
+            }
+            Verb::Prune { keep, max } => {
+                let before = self.now_ms - keep;
+                let prune = Prune {
+                    batches_before_ms: before,
+                    keys_before_ms: before,
+                    charges_before_ms: before,
+                    max,
+                };
+                // How much is done at once is each store's own affair.
+                while self.memory.prune(prune).await.unwrap() {}
+                while self.sqlite.prune(prune).await.unwrap() {}
+            }
+            Verb::Pause { on } => {
+                let held = flowgate::model::Held {
+                    since_ms: self.now_ms,
+                    reason: "stock-taking".to_owned(),
+                };
+                let pause = TargetPause {
+                    target: target(),
+                    held,
+                };
+                match on {
+                    true => both!(self.pause(pause)).unwrap(),
+                    false => both!(self.unpause(target())).unwrap(),
+                };
+                both!(self.pauses()).unwrap();
             }
             Verb::Sweep { batch, max } => {
                 let Some(no) = self.batch(batch) else { return };
@@ -183,7 +235,7 @@ impl Twins {
             }
             Verb::Rescue { safe } => {
                 let safe: SafeToRepeat =
-                    Arc::new(move |_: &_, item: &flowgate::model::Item| item.index % 4 < safe);
+                    Arc::new(move |_: &_, item: &flowgate::model::Item, _| item.index % 4 < safe);
                 both!(self.rescue(safe, self.now_ms)).unwrap();
             }
         }
@@ -197,10 +249,13 @@ impl Twins {
         seal: Option<Seal>,
     ) {
         let part = Append {
-            into,
             chunks,
             seal,
-            now_ms: self.now_ms,
+            keys_since_ms: self.now_ms - 100,
+            open_until_ms: self.now_ms + 60,
+            all_valid: self.now_ms % 5 == 0,
+            takes_over: self.now_ms % 11 == 0,
+            ..Append::new(into, self.now_ms)
         };
         let is_new = matches!(part.into, Into::New(_));
         let answer = both!(self.append(part));
@@ -214,6 +269,10 @@ impl Twins {
             .iter()
             .filter_map(|batch| self.batch(*batch))
             .collect();
+        let picks = Picks {
+            batches: picks,
+            charged: self.now_ms % 3 > 0,
+        };
         for lease in both!(self.lease(picks, self.now_ms)).unwrap() {
             if let Lease::Chunk(leased) = lease {
                 self.leases.push(*leased);
@@ -243,9 +302,15 @@ impl Twins {
                 9 => part
                     .again
                     .push(again(leased, &[*at], true, self.now_ms + 20)),
-                _ => {}
+                10 => part.again.push(Again {
+                    faulted: true,
+                    ..again(leased, &[*at], false, self.now_ms + 5)
+                }),
+                _ => continue,
             }
+            part.sent += 1;
         }
+        part.keys = keys_of(leased, &part.results);
         part
     }
 
@@ -275,6 +340,9 @@ impl Twins {
     /// Everything there is to read, the same in both.
     async fn compare(&self) -> String {
         let mut seen = format!("{:?}", both!(self.backlog(target())).unwrap());
+        write!(seen, "{:?}", both!(self.spent(target(), 0)).unwrap()).unwrap();
+        write!(seen, "{:?}", both!(self.due(i64::MAX, 100)).unwrap()).unwrap();
+        write!(seen, "{:?}", both!(self.pauses()).unwrap()).unwrap();
         for name in ["default", "other"] {
             for batch in both!(self.list(all_of(name))).unwrap() {
                 both!(self.batch(batch.tenant, batch.id)).unwrap();
@@ -302,6 +370,17 @@ fn all_of(tenant: &str) -> ListQuery {
     }
 }
 
+/// Gives batches all that can be asked for, in turns.
+fn vary(spec: &mut BatchSpec, number: usize, now_ms: i64) {
+    if number % 3 == 1 {
+        spec.ordering = Ordering::Strict;
+    }
+    spec.deadline_ms = (number % 4 == 2).then_some(now_ms + 90);
+    if number % 5 == 3 {
+        spec.failure_policy.stop_after = 3;
+    }
+}
+
 /// Chunks from an index, in which items whose bit is set in `bad` failed
 /// admission.
 fn some_bad(first: u32, sizes: &[u32], bad: u32) -> Vec<flowgate::store::NewChunk> {
@@ -311,7 +390,13 @@ fn some_bad(first: u32, sizes: &[u32], bad: u32) -> Vec<flowgate::store::NewChun
         let failing: Vec<_> = (next..next + size)
             .filter(|index| bad & (1 << (index % 6)) != 0)
             .collect();
-        made.push(chunk_failing(next, *size, &failing));
+        let keys = keyed(next, *size, |index| {
+            (index % 3 == 0).then(|| format!("k{}", index % 7))
+        });
+        made.push(flowgate::store::NewChunk {
+            items: keys.items,
+            ..chunk_failing(next, *size, &failing)
+        });
         next += size;
     }
     made

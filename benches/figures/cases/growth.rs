@@ -5,6 +5,7 @@ use crate::cases::{MB, RUNS, came, stream, streamed};
 use crate::process;
 use crate::report::{Figure, Report, shown, spread};
 use crate::roles::Role;
+use crate::roles::at_once::Keeps;
 use crate::roles::client::{Stream, Until};
 use crate::roles::target::{Manner, PATH};
 use crate::server::Server;
@@ -231,7 +232,7 @@ async fn growth(report: &mut Report, kind: Kind, name: &str) -> anyhow::Result<M
 async fn cost(kind: Kind, work: Work) -> anyhow::Result<Cost> {
     match kind {
         Kind::AtOnce => {
-            let server = Worker::start(&Role::AtOnce).await?;
+            let server = Worker::start(&Role::AtOnce(Keeps::OnDisk)).await?;
             cost_of(server.id()?, server.port, work).await
         }
         Kind::Http => {

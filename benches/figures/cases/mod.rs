@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod dispatch;
+pub mod durable;
 pub mod fair;
 pub mod growth;
 pub mod guests;

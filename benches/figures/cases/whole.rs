@@ -3,6 +3,7 @@
 use crate::cases::{RUNS, stream, streamed};
 use crate::report::{Figure, Report};
 use crate::roles::Role;
+use crate::roles::at_once::Keeps;
 use crate::roles::client::{Form, ITEM_BYTES, Stream, Until};
 use crate::roles::echo::Says;
 use crate::roles::sqlite::{Job, Written};
@@ -22,7 +23,7 @@ pub async fn at_once(report: &mut Report) -> anyhow::Result<()> {
             form: Form::Raw,
             ..stream(items, 50, Until::Finished)
         };
-        let server = Worker::start(&Role::AtOnce).await?;
+        let server = Worker::start(&Role::AtOnce(Keeps::OnDisk)).await?;
         flowgate.push(items as f64 / all(server.port, &stream).await?);
         drop(server);
         let echo = Worker::start(&Role::Echo(Says::Results)).await?;

@@ -13,11 +13,12 @@ use flowgate::lane::{Lane, LaneSpec};
 use flowgate::model::{Answer, Chunk, Form, Item, Payload, Refusal, Reply};
 use flowgate::observe::Board;
 use flowgate::rpc::{self, Rooms, ServeSpec};
-use flowgate::store::{SqliteStore, Store};
+use flowgate::store::{MemoryStore, SqliteStore, Store};
 use flowgate::target::{Catalog, Entry, Target, Wire};
 use flowgate::wake::Wake;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -25,6 +26,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::TARGET;
 use crate::worker;
+
+/// Where its batches live.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub enum Keeps {
+    /// In an SQLite file.
+    OnDisk,
+    /// In memory.
+    InMemory,
+}
 
 /// Says of each item of a chunk at once that it succeeded.
 struct AtOnce;
@@ -38,7 +48,7 @@ impl Target for AtOnce {
         "nothing".to_owned()
     }
 
-    fn safe_to_repeat(&self, _: &Item) -> bool {
+    fn safe_to_repeat(&self, _: &Item, _: Duration) -> bool {
         true
     }
 
@@ -76,7 +86,7 @@ fn succeeded() -> Reply {
 }
 
 /// Plays it: as [`flowgate::app`] starts a server, with another target.
-pub async fn play() -> anyhow::Result<()> {
+pub async fn play(keeps: Keeps) -> anyhow::Result<()> {
     let folder = TempDir::new()?;
     let text = format!(
         "[targets.{TARGET}]\nkind = \"http\"\nurl = \"http://127.0.0.1:1\"\npath = \"/\"\n"
@@ -88,7 +98,10 @@ pub async fn play() -> anyhow::Result<()> {
         target: Arc::new(AtOnce),
     };
     let catalog = Catalog::new([entry]);
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("flowgate.db"))?);
+    let store: Arc<dyn Store> = match keeps {
+        Keeps::OnDisk => Arc::new(SqliteStore::open(&folder.path().join("flowgate.db"))?),
+        Keeps::InMemory => Arc::new(MemoryStore::new()),
+    };
     let (wake, drain) = (Wake::default(), CancellationToken::new());
     let lane = Lane::new(
         store.clone(),
@@ -96,6 +109,7 @@ pub async fn play() -> anyhow::Result<()> {
         LaneSpec {
             targets: catalog.all().cloned().collect(),
             hold_until: None,
+            charged: false,
             seed: 1,
         },
     );

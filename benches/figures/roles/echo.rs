@@ -14,8 +14,9 @@ use flowgate::proto::{
     Batch, BatchAccepted, BatchEvent, BatchResults, BatchSubmitRequest, BatchSubmitResponse,
     BatchSubmitStreamRequest, BatchSubmitStreamResponse, CancelBatchRequest, CancelBatchResponse,
     GetBatchRequest, GetBatchResponse, ItemResult, ListBatchResultsRequest,
-    ListBatchResultsResponse, ListBatchesRequest, ListBatchesResponse, Payload, Progress, Success,
-    WatchBatchRequest, WatchBatchResponse,
+    ListBatchResultsResponse, ListBatchesRequest, ListBatchesResponse, PauseBatchRequest,
+    PauseBatchResponse, Payload, Progress, ResumeBatchRequest, ResumeBatchResponse,
+    RetryBatchRequest, RetryBatchResponse, Success, WatchBatchRequest, WatchBatchResponse,
 };
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,27 @@ impl BatchService for Echo {
         &self,
         _: Request<CancelBatchRequest>,
     ) -> Result<Response<CancelBatchResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn retry_batch(
+        &self,
+        _: Request<RetryBatchRequest>,
+    ) -> Result<Response<RetryBatchResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn resume_batch(
+        &self,
+        _: Request<ResumeBatchRequest>,
+    ) -> Result<Response<ResumeBatchResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn pause_batch(
+        &self,
+        _: Request<PauseBatchRequest>,
+    ) -> Result<Response<PauseBatchResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }

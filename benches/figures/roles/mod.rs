@@ -30,7 +30,7 @@ pub enum Role {
     /// A bare loop that writes to SQLite. Answers [`sqlite::Job`].
     Sqlite,
     /// Flowgate's rooms around a target that costs nothing.
-    AtOnce,
+    AtOnce(at_once::Keeps),
     /// The loop from the blog posts. Answers [`post::Job`].
     Post {
         /// Where the target listens.
@@ -47,7 +47,7 @@ impl Role {
             Role::Echo(says) => echo::play(says).await,
             Role::Direct { port } => direct::play(port).await,
             Role::Sqlite => sqlite::play().await,
-            Role::AtOnce => at_once::play().await,
+            Role::AtOnce(keeps) => at_once::play(keeps).await,
             Role::Post { port } => post::play(port).await,
         }
     }

@@ -19,6 +19,7 @@ use crate::model::{TargetName, Verb};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEY_WINDOW: Duration = Duration::from_hours(24);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(10);
 const REPLY_LIMIT: usize = 64 << 10;
@@ -56,6 +57,14 @@ impl Check<'_> {
             idempotency_header.as_ref(),
         );
         let least = Duration::from_millis(1);
+        let key_window = at.key("key_window");
+        if idempotency_header.is_none() && file.key_window.is_some() {
+            self.fault(
+                &key_window,
+                "this says how long the target knows a key, and there is no `idempotency_header`",
+            );
+        }
+        let key_window = self.duration(&key_window, file.key_window, KEY_WINDOW, least);
         let idle = at.key("idle_timeout");
         let retry_after = at.key("max_retry_after");
         let connect = at.key("connect_timeout");
@@ -66,6 +75,7 @@ impl Check<'_> {
             allow_headers,
             headers,
             idempotency_header,
+            key_window,
             repeatable: file.repeatable.unwrap_or(false),
             idempotent_methods: file.idempotent_methods.unwrap_or(true),
             timeout: self.duration(&at.key("timeout"), file.timeout, TIMEOUT, least),

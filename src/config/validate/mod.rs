@@ -17,7 +17,7 @@ use super::file::{self, File};
 use super::key::KeyPath;
 use super::secret::Env;
 use super::text::{nearest, parse_duration, parse_size, show_duration, show_size};
-use super::{Config, HeaderOrigin, Loaded, QuotaConfig, ServerConfig, StoreConfig};
+use super::{Config, HeaderOrigin, Loaded, QuotaConfig, Retention, ServerConfig, StoreConfig};
 
 /// Names of targets and quotas are at most so long.
 const NAME_MAX: usize = 63;
@@ -30,6 +30,9 @@ const INTAKE_MEMORY: usize = 64 << 20;
 const INTAKE_MEMORY_RANGE: RangeInclusive<usize> = 16 << 20..=2048 << 20;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(30);
+const OPEN_TIMEOUT: Duration = Duration::from_mins(10);
+const KEEP_BATCHES: Duration = Duration::from_hours(7 * 24);
+const KEEP_KEYS: Duration = Duration::from_hours(24);
 
 /// Turns a file into a configuration, adding to `faults` all that is wrong
 /// with it. What comes out is of use only if there are none.
@@ -48,6 +51,7 @@ pub(super) fn validate(
         origins: Vec::new(),
     };
     let server = check.server(file.server);
+    let retention = check.retention(&file.store);
     let store = check.store(file.store);
     let named = check.quotas(file.quotas);
     let targets = check.targets(file.targets, &named);
@@ -56,6 +60,7 @@ pub(super) fn validate(
         config: Config {
             server: server?,
             store,
+            retention,
             quotas: named.into_values().chain(own).collect(),
             targets,
         },
@@ -130,6 +135,12 @@ impl Check<'_> {
             Duration::from_millis(100),
         );
         let drain = self.duration(&at.key("drain"), file.drain, DRAIN, Duration::ZERO);
+        let open_timeout = self.duration(
+            &at.key("open_timeout"),
+            file.open_timeout,
+            OPEN_TIMEOUT,
+            Duration::from_secs(1),
+        );
         Some(ServerConfig {
             listen: listen?,
             max_calls: max_calls as usize,
@@ -138,6 +149,7 @@ impl Check<'_> {
             intake_memory,
             heartbeat,
             drain,
+            open_timeout,
         })
     }
 
@@ -187,6 +199,16 @@ impl Check<'_> {
             }
         }
         StoreConfig::Memory
+    }
+
+    fn retention(&mut self, file: &file::Store) -> Retention {
+        let at = KeyPath::top("store");
+        let least = Duration::from_secs(1);
+        let (batches, keys) = (file.keep_batches.clone(), file.keep_keys.clone());
+        Retention {
+            batches: self.duration(&at.key("keep_batches"), batches, KEEP_BATCHES, least),
+            keys: self.duration(&at.key("keep_keys"), keys, KEEP_KEYS, least),
+        }
     }
 
     /// Names show in calls, logs and metrics, so that they are kept plain.

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use crate::config::{Config, TargetKind};
 use crate::feed::Feed;
 use crate::intake::Intake;
 use crate::model::{
-    BatchId, BatchSpec, Echo, Failure, FailureKind, Item, ItemResult, Operation, Outcome,
-    TargetName, TenantId, Validation,
+    BatchId, BatchSpec, Failure, FailureKind, Item, ItemResult, Operation, Outcome, TargetName,
+    TenantId,
 };
 use crate::observe::Board;
 use crate::store::{Append, Appended, Into, NewBatch, NewChunk, Seal, SqliteStore, Store};
@@ -80,26 +79,23 @@ pub(in crate::rpc) async fn finished_batch(rooms: &Rooms) -> Batch {
             retryable: false,
         })),
         attempts: 0,
+        replayed: false,
         item: None,
     };
     let part = Append {
-        into: Into::New(NewBatch {
-            tenant: TenantId::default(),
-            id: BatchId::at(1),
-            spec: BatchSpec {
-                target: TargetName::new("guests"),
-                request_id: None,
-                labels: BTreeMap::new(),
-                validation: Validation::Item,
-                echo: Echo::None,
-            },
-        }),
         chunks: vec![NewChunk {
             items: vec![item],
             failed: vec![failed],
         }],
         seal: Some(Seal::Unchecked),
-        now_ms: 1,
+        ..Append::new(
+            Into::New(NewBatch {
+                tenant: TenantId::default(),
+                id: BatchId::at(1),
+                spec: BatchSpec::new(TargetName::new("guests")),
+            }),
+            1,
+        )
     };
     match rooms.store.append(part).await.expect("the store") {
         Appended::Held(batch) => *batch,

@@ -6,8 +6,8 @@ use prost_types::{Struct, Value, value};
 
 use crate::intake::Draft;
 use crate::model::{
-    Action, BatchSpec, Code, Echo, Form, HttpCall, Item, Operation, Payload, Refusal, TargetName,
-    Validation, Verb,
+    Action, BatchSpec, Code, Echo, FailurePolicy, Form, HttpCall, Item, Operation, Ordering,
+    Payload, Refusal, TargetName, Validation, Verb,
 };
 use crate::proto;
 
@@ -29,13 +29,44 @@ pub fn spec(spec: Option<proto::BatchSpec>) -> Result<BatchSpec, Refusal> {
         Ok(proto::Echo::All) => Echo::All,
         Err(_) => return Err(unknown_value("spec.echo", spec.echo)),
     };
+    let ordering = match proto::Ordering::try_from(spec.ordering) {
+        Ok(proto::Ordering::Unspecified | proto::Ordering::Parallel) => Ordering::Parallel,
+        Ok(proto::Ordering::Strict) => Ordering::Strict,
+        Err(_) => return Err(unknown_value("spec.ordering", spec.ordering)),
+    };
+    let deadline_ms = spec.deadline.map(time).transpose()?;
+    let policy = spec.failure_policy.unwrap_or_default();
+    let failure_policy = FailurePolicy {
+        stop_after: policy.stop_after,
+        stop_at_share: policy.stop_at_share,
+    };
     Ok(BatchSpec {
         target: TargetName::new(&spec.target),
         request_id: (!spec.request_id.is_empty()).then_some(spec.request_id),
         labels: spec.labels,
         validation,
         echo,
+        ordering,
+        deadline_ms,
+        failure_policy,
     })
+}
+
+/// A time in milliseconds since 1970.
+fn time(time: prost_types::Timestamp) -> Result<i64, Refusal> {
+    /// The years that a timestamp can say.
+    const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+    let is_one = RANGE.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
+    if is_one {
+        return Ok(time.seconds * 1_000 + i64::from(time.nanos / 1_000_000));
+    }
+    let wrong = "is not a time; write e.g. 2030-01-31T12:00:00Z";
+    Err(Refusal::new(
+        Code::InvalidArgument,
+        "INVALID_SPEC",
+        format!("spec.deadline {wrong}"),
+    )
+    .field("spec.deadline", wrong))
 }
 
 /// An enum value that this server does not know.

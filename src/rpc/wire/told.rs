@@ -3,8 +3,9 @@
 use prost_types::{Duration, Struct, Timestamp, Value, value};
 
 use crate::model::{
-    Batch, BatchSpec, Echo, Event, EventKind, FailureKind, Form, Item, ItemResult, LaneStatus,
-    Operation, Outcome, Pace, Payload, Progress, SealedBy, Validation, Verb,
+    Batch, BatchSpec, BatchState, Echo, Event, EventKind, FailureKind, FailurePolicy, Form, Item,
+    ItemResult, LaneStatus, Operation, Ordering, Outcome, Pace, Payload, Progress, SealedBy,
+    StoppedBy, Validation, Verb,
 };
 use crate::proto;
 use crate::rpc::status;
@@ -104,6 +105,7 @@ pub fn result(result: ItemResult) -> proto::ItemResult {
         id: result.id,
         outcome: Some(outcome),
         attempts: result.attempts,
+        replayed: result.replayed,
         item: result.item.map(|echoed| item(*echoed)),
     }
 }
@@ -132,17 +134,34 @@ pub fn batch(batch: &Batch, lane: Option<&LaneStatus>) -> proto::Batch {
         None => proto::SealedBy::Unspecified,
         Some(SealedBy::Client) => proto::SealedBy::Client,
         Some(SealedBy::Cancel) => proto::SealedBy::Cancel,
+        Some(SealedBy::Timeout) => proto::SealedBy::Timeout,
+        Some(SealedBy::FailurePolicy) => proto::SealedBy::FailurePolicy,
+        Some(SealedBy::Deadline) => proto::SealedBy::Deadline,
     };
+    let stopped_by = match batch.stopped_by {
+        None => proto::StoppedBy::Unspecified,
+        Some(StoppedBy::Cancel) => proto::StoppedBy::Cancel,
+        Some(StoppedBy::FailurePolicy) => proto::StoppedBy::FailurePolicy,
+        Some(StoppedBy::Deadline) => proto::StoppedBy::Deadline,
+    };
+    let mut told = progress(&batch.progress, lane);
+    if batch.state == BatchState::Paused {
+        told.waiting = Some(proto::Waiting {
+            reason: "the batch is paused".to_owned(),
+            until: None,
+        });
+    }
     proto::Batch {
         id: batch.id.to_string(),
         spec: Some(spec_out(&batch.spec)),
         state: batch.state as i32,
         sealed: batch.sealed_by.is_some(),
         sealed_by: sealed_by.into(),
-        progress: Some(progress(&batch.progress, lane)),
+        progress: Some(told),
         create_time: Some(time(batch.created_ms)),
         start_time: batch.started_ms.map(time),
         finish_time: batch.finished_ms.map(time),
+        stopped_by: stopped_by.into(),
     }
 }
 
@@ -162,6 +181,18 @@ fn spec_out(spec: &BatchSpec) -> proto::BatchSpec {
         labels: spec.labels.clone(),
         validation: validation.into(),
         echo: echo.into(),
+        ordering: match spec.ordering {
+            Ordering::Parallel => proto::Ordering::Parallel,
+            Ordering::Strict => proto::Ordering::Strict,
+        }
+        .into(),
+        deadline: spec.deadline_ms.map(time),
+        failure_policy: (spec.failure_policy != FailurePolicy::default()).then_some(
+            proto::FailurePolicy {
+                stop_after: spec.failure_policy.stop_after,
+                stop_at_share: spec.failure_policy.stop_at_share,
+            },
+        ),
     }
 }
 
@@ -176,7 +207,9 @@ pub fn progress(progress: &Progress, lane: Option<&LaneStatus>) -> proto::Progre
             count: counts.failed[kind.place()],
         })
         .collect();
-    let pause = lane.and_then(|lane| lane.pause.as_ref());
+    let waiting = lane
+        .filter(|_| counts.completed() < counts.total)
+        .and_then(waiting);
     proto::Progress {
         total: counts.total,
         completed: counts.completed(),
@@ -194,10 +227,29 @@ pub fn progress(progress: &Progress, lane: Option<&LaneStatus>) -> proto::Progre
             .time_left
             .and_then(|left| Duration::try_from(left).ok()),
         chunks_finished: counts.chunks_finished,
-        waiting: pause.map(|pause| proto::Waiting {
-            reason: pause.reason.clone(),
-            until: Some(time(pause.until_ms)),
-        }),
+        waiting,
+    }
+}
+
+/// What a target keeps its batches waiting for.
+fn waiting(lane: &LaneStatus) -> Option<proto::Waiting> {
+    if let Some(held) = &lane.held {
+        return Some(proto::Waiting {
+            reason: held_words(&held.reason),
+            until: None,
+        });
+    }
+    let pause = lane.pause.as_ref()?;
+    Some(proto::Waiting {
+        reason: pause.reason.clone(),
+        until: Some(time(pause.until_ms)),
+    })
+}
+
+fn held_words(reason: &str) -> String {
+    match reason {
+        "" => "an operator holds the target".to_owned(),
+        reason => format!("an operator holds the target: {reason}"),
     }
 }
 
@@ -207,7 +259,8 @@ pub fn target(entry: &Entry, lane: LaneStatus, queued: u64) -> proto::Target {
         Pace::Window => proto::Pace::Window,
         Pace::Smooth => proto::Pace::Smooth,
     };
-    let pause = lane.pause;
+    let held = lane.held;
+    let pause = lane.pause.filter(|_| held.is_none());
     proto::Target {
         name: entry.config.name.to_string(),
         kind: entry.config.kind.name().to_owned(),
@@ -224,7 +277,11 @@ pub fn target(entry: &Entry, lane: LaneStatus, queued: u64) -> proto::Target {
             in_flight: lane.in_flight,
             requests_last_second: lane.requests_last_second,
             paused_until: pause.as_ref().map(|pause| time(pause.until_ms)),
-            pause_reason: pause.map(|pause| pause.reason).unwrap_or_default(),
+            pause_reason: match &held {
+                Some(held) => held_words(&held.reason),
+                None => pause.map(|pause| pause.reason).unwrap_or_default(),
+            },
+            held_since: held.map(|held| time(held.since_ms)),
         }),
     }
 }

@@ -10,13 +10,16 @@ use super::super::rows::{Numbered, Undone};
 use super::{required, unknown, unreadable};
 use crate::core::rate::{Mark, Pace};
 use crate::model::{
-    BatchSpec, Counts, Echo, FailureKind, Progress, SealedBy, TargetName, Validation,
+    BatchSpec, Counts, Echo, FailureKind, FailurePolicy, Ordering, Progress, SealedBy, StoppedBy,
+    TargetName, Validation,
 };
 
 /// What changes of a batch, but for its state.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::store) struct BatchBody {
     pub sealed_by: Option<SealedBy>,
+    pub stopped_by: Option<StoppedBy>,
+    pub open_until_ms: Option<i64>,
     pub counts: Counts,
     pub pace: Option<Pace>,
     pub chunks: Numbered,
@@ -36,6 +39,8 @@ pub(in crate::store) fn encode_body(body: &BatchBody) -> Bytes {
         finished_ms: body.finished_ms,
         chunks_came: body.chunks.came,
         chunks_again: body.chunks.again,
+        stopped_by: body.stopped_by.map_or(0, |by| by as u32),
+        open_until_ms: body.open_until_ms,
     };
     message.encode_to_vec().into()
 }
@@ -43,13 +48,17 @@ pub(in crate::store) fn encode_body(body: &BatchBody) -> Bytes {
 /// What changes of a batch, from its row.
 pub(in crate::store) fn decode_body(blob: Bytes) -> Result<BatchBody, Undone> {
     let message = BodyMessage::decode(blob).map_err(unreadable)?;
+    let sealed_by = SealedBy::ALL.into_iter();
+    let stopped_by = StoppedBy::ALL.into_iter();
     Ok(BatchBody {
-        sealed_by: match message.sealed_by {
-            0 => None,
-            1 => Some(SealedBy::Client),
-            2 => Some(SealedBy::Cancel),
-            other => return Err(unknown("way to seal", other)),
-        },
+        sealed_by: numbered(message.sealed_by, sealed_by, |by| by as u32, "way to seal")?,
+        stopped_by: numbered(
+            message.stopped_by,
+            stopped_by,
+            |by| by as u32,
+            "way to stop",
+        )?,
+        open_until_ms: message.open_until_ms,
         counts: required(message.counts, "counts")?.try_into()?,
         pace: message.pace.map(Pace::try_from).transpose()?,
         chunks: Numbered {
@@ -60,6 +69,20 @@ pub(in crate::store) fn decode_body(blob: Bytes) -> Result<BatchBody, Undone> {
         started_ms: message.started_ms,
         finished_ms: message.finished_ms,
     })
+}
+
+/// The one of these that has this number; `None` for 0.
+fn numbered<T: Copy>(
+    number: u32,
+    all: impl IntoIterator<Item = T>,
+    number_of: impl Fn(T) -> u32,
+    what: &str,
+) -> Result<Option<T>, Undone> {
+    if number == 0 {
+        return Ok(None);
+    }
+    let found = all.into_iter().find(|one| number_of(*one) == number);
+    found.map(Some).ok_or_else(|| unknown(what, number))
 }
 
 /// Progress, for an event. Times are kept in whole milliseconds.
@@ -99,6 +122,10 @@ pub(in crate::store) fn encode_spec(spec: &BatchSpec) -> Bytes {
             Echo::None => 2,
             Echo::All => 3,
         },
+        strict: spec.ordering == Ordering::Strict,
+        deadline_ms: spec.deadline_ms,
+        stop_after: spec.failure_policy.stop_after,
+        stop_at_share: spec.failure_policy.stop_at_share,
     };
     message.encode_to_vec().into()
 }
@@ -120,6 +147,15 @@ pub(in crate::store) fn decode_spec(blob: Bytes) -> Result<BatchSpec, Undone> {
             2 => Echo::None,
             3 => Echo::All,
             other => return Err(unknown("echo", other)),
+        },
+        ordering: match message.strict {
+            true => Ordering::Strict,
+            false => Ordering::Parallel,
+        },
+        deadline_ms: message.deadline_ms,
+        failure_policy: FailurePolicy {
+            stop_after: message.stop_after,
+            stop_at_share: message.stop_at_share,
         },
     })
 }
@@ -161,6 +197,14 @@ struct SpecMessage {
     validation: u32,
     #[prost(uint32, tag = "5")]
     echo: u32,
+    #[prost(bool, tag = "6")]
+    strict: bool,
+    #[prost(int64, optional, tag = "7")]
+    deadline_ms: Option<i64>,
+    #[prost(uint32, tag = "8")]
+    stop_after: u32,
+    #[prost(double, tag = "9")]
+    stop_at_share: f64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -182,6 +226,11 @@ struct BodyMessage {
     chunks_came: u32,
     #[prost(uint32, tag = "8")]
     chunks_again: u32,
+    /// 0 while it is not stopped.
+    #[prost(uint32, tag = "9")]
+    stopped_by: u32,
+    #[prost(int64, optional, tag = "10")]
+    open_until_ms: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

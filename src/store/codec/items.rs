@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use prost::Message;
+use sha2::{Digest as _, Sha256};
 
-use super::super::rows::Undone;
+use super::super::rows::{Digest, Undone};
 use super::{unknown, unreadable};
 use crate::model::{Action, Form, HttpCall, Item, Operation, Payload, Verb};
 
@@ -19,6 +20,21 @@ pub(in crate::store) fn encode_items(items: impl IntoIterator<Item = Item>) -> B
 pub(in crate::store) fn decode_items(blob: Bytes) -> Result<Vec<Item>, Undone> {
     let items = Items::decode(blob).map_err(unreadable)?.items;
     items.into_iter().map(Item::try_from).collect()
+}
+
+/// Stands for what an item asks for, whatever its place, id and key.
+pub(in crate::store) fn digest(item: &Item) -> Digest {
+    let asked = ItemMessage::from(Item {
+        index: 0,
+        id: None,
+        key: None,
+        ..item.clone()
+    });
+    let whole = Sha256::digest(asked.encode_to_vec());
+    let mut digest = Digest::default();
+    let length = digest.len();
+    digest.copy_from_slice(&whole[..length]);
+    digest
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -14,7 +14,7 @@ mod tests;
 pub(super) use batch::{
     BatchBody, decode_body, decode_progress, decode_spec, encode_body, encode_progress, encode_spec,
 };
-pub(super) use items::{decode_items, encode_items};
+pub(super) use items::{decode_items, digest, encode_items};
 pub(super) use results::{decode_results, encode_results};
 
 use super::rows::Undone;

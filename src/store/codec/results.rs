@@ -38,6 +38,8 @@ struct ResultMessage {
     attempts: u32,
     #[prost(message, optional, tag = "6")]
     item: Option<ItemMessage>,
+    #[prost(bool, tag = "7")]
+    replayed: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -101,6 +103,7 @@ impl From<ItemResult> for ResultMessage {
             id: result.id,
             outcome: Some(outcome),
             attempts: result.attempts,
+            replayed: result.replayed,
             item: result.item.map(|item| (*item).into()),
         }
     }
@@ -124,6 +127,7 @@ impl TryFrom<ResultMessage> for ItemResult {
             id: message.id,
             outcome,
             attempts: message.attempts,
+            replayed: message.replayed,
             item: item.transpose()?.map(Box::new),
         })
     }

@@ -9,9 +9,9 @@ use super::super::rows::Numbered;
 use super::*;
 use crate::core::rate::{Mark, Pace};
 use crate::model::{
-    Action, BatchSpec, Counts, Echo, Failure, FailureKind, Form, HttpCall, Item, ItemResult,
-    Operation, Outcome, Payload, Progress, SealedBy, Success, TargetName, Validation, Verb,
-    Violation,
+    Action, BatchSpec, Counts, Echo, Failure, FailureKind, FailurePolicy, Form, HttpCall, Item,
+    ItemResult, Operation, Ordering, Outcome, Payload, Progress, SealedBy, StoppedBy, Success,
+    TargetName, Validation, Verb, Violation,
 };
 
 fn text() -> impl Strategy<Value = String> {
@@ -94,20 +94,21 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn result() -> impl Strategy<Value = ItemResult> {
-    let numbers = any::<(u32, u32)>();
+    let numbers = any::<(u32, u32, bool)>();
     (numbers, text(), outcome(), option::of(item())).prop_map(
-        |((index, attempts), id, outcome, item)| ItemResult {
+        |((index, attempts, replayed), id, outcome, item)| ItemResult {
             index,
             id,
             outcome,
             attempts,
+            replayed,
             item: item.map(Box::new),
         },
     )
 }
 
 fn counts() -> impl Strategy<Value = Counts> {
-    any::<(u32, u32, [u32; 7], u32, u32)>().prop_map(
+    any::<(u32, u32, [u32; 9], u32, u32)>().prop_map(
         |(total, succeeded, failed, in_flight, chunks_finished)| Counts {
             total,
             succeeded,
@@ -121,13 +122,24 @@ fn counts() -> impl Strategy<Value = Counts> {
 fn spec() -> impl Strategy<Value = BatchSpec> {
     let validation = prop::sample::select(vec![Validation::Item, Validation::Batch]);
     let echo = prop::sample::select(vec![Echo::Failed, Echo::None, Echo::All]);
-    (text(), option::of(text()), map(), validation, echo).prop_map(
-        |(target, request_id, labels, validation, echo)| BatchSpec {
-            target: TargetName::new(&target),
-            request_id,
-            labels,
-            validation,
-            echo,
+    let ordering = prop::sample::select(vec![Ordering::Parallel, Ordering::Strict]);
+    let policy = (any::<u32>(), 0.0..=1.0);
+    let rest = (ordering, option::of(any::<i64>()), policy);
+    (text(), option::of(text()), map(), (validation, echo), rest).prop_map(
+        |(target, request_id, labels, (validation, echo), (ordering, deadline_ms, policy))| {
+            BatchSpec {
+                target: TargetName::new(&target),
+                request_id,
+                labels,
+                validation,
+                echo,
+                ordering,
+                deadline_ms,
+                failure_policy: FailurePolicy {
+                    stop_after: policy.0,
+                    stop_at_share: policy.1,
+                },
+            }
         },
     )
 }
@@ -163,15 +175,18 @@ proptest! {
     #[test]
     fn bodies_read_back_as_they_were(
         counts in counts(),
-        by in prop::sample::select(vec![None, Some(SealedBy::Client), Some(SealedBy::Cancel)]),
+        sealed_by in option::of(prop::sample::select(SealedBy::ALL.to_vec())),
+        stopped_by in option::of(prop::sample::select(StoppedBy::ALL.to_vec())),
         marks in option::of(any::<[(i64, u64); 3]>()),
         last_sequence: u64,
-        times in any::<[Option<i64>; 2]>(),
+        times in any::<[Option<i64>; 3]>(),
         (came, again) in any::<(u32, u32)>(),
     ) {
         let mark = |(at_ms, outcomes)| Mark { at_ms, outcomes };
         let body = BatchBody {
-            sealed_by: by,
+            sealed_by,
+            stopped_by,
+            open_until_ms: times[2],
             counts,
             pace: marks.map(|[older, newer, latest]| Pace {
                 older: mark(older),

@@ -15,7 +15,7 @@ use crate::model::{Batch, BatchId, BatchNo, BatchState, ChunkNo, TenantId};
 pub(super) const BATCH: &str = "no, tenant, id, created_ms, spec, state, body";
 /// The columns of a chunk.
 pub(super) const CHUNK: &str = "no, tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, \
-                     done, unanswered";
+                     done, unanswered, faulted, charged_minute";
 /// The columns of an event that are read.
 pub(super) const EVENT: &str = "no, at_ms, kind, body";
 
@@ -23,6 +23,8 @@ pub(super) const EVENT: &str = "no, at_ms, kind, body";
 pub(super) fn encode_body(row: &BatchRow) -> Bytes {
     codec::encode_body(&BatchBody {
         sealed_by: row.batch.sealed_by,
+        stopped_by: row.batch.stopped_by,
+        open_until_ms: row.open_until_ms,
         counts: row.batch.progress.counts,
         pace: row.pace,
         chunks: row.chunks,
@@ -46,6 +48,7 @@ pub(super) fn read_batch(row: &Row<'_>) -> Done<BatchRow> {
             spec: codec::decode_spec(row.get::<_, Vec<u8>>(4)?.into())?,
             state: state.ok_or_else(|| broken("an unknown state of a batch"))?,
             sealed_by: body.sealed_by,
+            stopped_by: body.stopped_by,
             progress: rate::progress(body.counts, body.sealed_by.is_some(), body.pace.as_ref()),
             last_sequence: body.last_sequence,
             created_ms: row.get(3)?,
@@ -54,6 +57,7 @@ pub(super) fn read_batch(row: &Row<'_>) -> Done<BatchRow> {
         },
         pace: body.pace,
         chunks: body.chunks,
+        open_until_ms: body.open_until_ms,
     })
 }
 
@@ -74,6 +78,8 @@ pub(super) fn read_chunk(row: &Row<'_>) -> Done<ChunkRow> {
         due_ms: row.get(9)?,
         done: Bits::from_bytes(row.get_ref(10)?.as_blob()?),
         unanswered: Bits::from_bytes(row.get_ref(11)?.as_blob()?),
+        faulted: Bits::from_bytes(row.get_ref(12)?.as_blob()?),
+        charged_minute: row.get(13)?,
     })
 }
 
@@ -106,7 +112,7 @@ fn lower_half(no: i64) -> u32 {
     half
 }
 
-fn broken(what: &str) -> Undone {
+pub(super) fn broken(what: &str) -> Undone {
     Undone::Broken(format!("the database holds {what}"))
 }
 

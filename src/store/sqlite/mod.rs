@@ -21,11 +21,11 @@ use self::readers::Readers;
 use self::rows::SqliteRows;
 use self::writer::Writer;
 use super::ready::{ReadyAppend, ReadySettle};
-use super::rows::Done;
+use super::rows::{Done, UpkeepRows};
 use super::verbs::Rescued;
 use super::{
-    Answer, Append, Appended, Backlog, Events, Lease, ListQuery, SafeToRepeat, Settle, Settled,
-    Store, StoreError, Swept, verbs,
+    Answer, Append, Appended, Backlog, Change, Due, Events, Lease, ListQuery, Picks, Prune,
+    SafeToRepeat, Settle, Settled, Spent, Store, StoreError, Swept, TargetPause, verbs,
 };
 use crate::model::{Batch, BatchId, BatchNo, Item, TargetName, TenantId};
 
@@ -146,7 +146,7 @@ impl Store for SqliteStore {
         }
     }
 
-    fn lease(&self, picks: Vec<BatchNo>, now_ms: i64) -> Answer<'_, Vec<Lease>> {
+    fn lease(&self, picks: Picks, now_ms: i64) -> Answer<'_, Vec<Lease>> {
         async move {
             let verb = move |rows: &mut _| verbs::lease(rows, &picks, now_ms);
             let picked = self.writer.run_patiently(0, verb).await?;
@@ -167,8 +167,8 @@ impl Store for SqliteStore {
         }
     }
 
-    fn cancel(&self, no: BatchNo, now_ms: i64) -> Answer<'_, ()> {
-        self.write(0, move |rows| verbs::cancel(rows, no, now_ms))
+    fn transition(&self, no: BatchNo, change: Change, now_ms: i64) -> Answer<'_, Option<Batch>> {
+        self.write(0, move |rows| verbs::transition(rows, no, change, now_ms))
     }
 
     fn sweep(&self, no: BatchNo, max_chunks: usize, now_ms: i64) -> Answer<'_, Swept> {
@@ -207,6 +207,31 @@ impl Store for SqliteStore {
 
     fn events(&self, no: BatchNo, after: u64, max_bytes: usize) -> Answer<'_, Events> {
         self.read(move |rows| verbs::events(rows, no, after, max_bytes))
+    }
+
+    fn due(&self, now_ms: i64, max: usize) -> Answer<'_, Vec<Due>> {
+        self.read(move |rows| verbs::due(rows, now_ms, max))
+    }
+
+    fn prune(&self, prune: Prune) -> Answer<'_, bool> {
+        self.writer
+            .run_patiently(0, move |rows| verbs::prune(rows, &prune))
+    }
+
+    fn spent(&self, target: TargetName, from_ms: i64) -> Answer<'_, Vec<Spent>> {
+        self.read(move |rows| verbs::spent(rows, &target, from_ms))
+    }
+
+    fn pause(&self, pause: TargetPause) -> Answer<'_, bool> {
+        self.write(0, move |rows| rows.pause(&pause))
+    }
+
+    fn unpause(&self, target: TargetName) -> Answer<'_, bool> {
+        self.write(0, move |rows| rows.unpause(&target))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<TargetPause>> {
+        self.read(UpkeepRows::pauses)
     }
 
     fn items(&self, no: BatchNo, first: u32, count: u32) -> Answer<'_, Vec<Item>> {

@@ -13,24 +13,17 @@ fn submission() -> Append {
         payload: None,
         operation: Operation::Target,
     };
+    let new = NewBatch {
+        tenant: TenantId::default(),
+        id: BatchId(Uuid::from_u128(1)),
+        spec: BatchSpec::new(TargetName::new("guests")),
+    };
     Append {
-        into: Into::New(NewBatch {
-            tenant: TenantId::default(),
-            id: BatchId(Uuid::from_u128(1)),
-            spec: BatchSpec {
-                target: TargetName::new("guests"),
-                request_id: None,
-                labels: std::collections::BTreeMap::new(),
-                validation: crate::model::Validation::Item,
-                echo: crate::model::Echo::Failed,
-            },
-        }),
         chunks: vec![NewChunk {
             items: vec![item],
             failed: Vec::new(),
         }],
-        seal: None,
-        now_ms: 1,
+        ..Append::new(Into::New(new), 1)
     }
 }
 
@@ -43,8 +36,8 @@ async fn what_a_failed_group_did_is_forgotten() {
     };
     let no = before.no;
     let broken = move |rows: &mut SqliteRows| {
-        verbs::lease(rows, &[no], 5)?;
-        verbs::cancel(rows, no, 5)?;
+        verbs::lease(rows, &vec![no].into(), 5)?;
+        verbs::transition(rows, no, Change::Cancel, 5)?;
         Err::<(), _>(Undone::Broken("the disk is on fire".to_owned()))
     };
     let answer = store.write(0, broken).await;
@@ -53,7 +46,7 @@ async fn what_a_failed_group_did_is_forgotten() {
     let read = store.batch(TenantId::default(), before.id).await.unwrap();
     assert_eq!(read.as_ref(), Some(&*before));
     // What the writer keeps of it is as it was, too.
-    let leases = store.lease(vec![no], 6).await.unwrap();
+    let leases = store.lease(vec![no].into(), 6).await.unwrap();
     assert!(matches!(&leases[..], [Lease::Chunk(chunk)] if chunk.epoch == 1));
 }
 
@@ -77,7 +70,7 @@ async fn more_batches_than_are_kept_are_read_again() {
     store.write(0, many).await.unwrap();
     let backlog = store.backlog(TargetName::new("guests")).await.unwrap();
     assert_eq!(backlog.items, 2_999);
-    store.cancel(first.no, 5).await.unwrap();
+    store.transition(first.no, Change::Cancel, 5).await.unwrap();
     let read = store.batch(TenantId::default(), first.id).await.unwrap();
     assert_eq!(read.unwrap().state, crate::model::BatchState::Cancelling);
 }

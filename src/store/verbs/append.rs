@@ -1,9 +1,10 @@
 //! Adds items to a batch, new or open.
 
 use super::super::bits::Bits;
-use super::super::ready::{ReadyAppend, ReadyChunk, mistake};
-use super::super::rows::{BatchRow, ChunkRow, Done, Numbered, Rows};
+use super::super::ready::{Outcomes, ReadyAppend, ReadyChunk, mistake};
+use super::super::rows::{BatchRow, ChunkRow, Done, Numbered, Rows, Undone};
 use super::super::{Appended, Into, NewBatch, Seal};
+use super::keys::{Claims, claims};
 use super::{Ledger, opened};
 use crate::core::lifecycle::{BatchEvent, ChunkState};
 use crate::model::{Batch, BatchNo, BatchState, Progress};
@@ -11,32 +12,26 @@ use crate::model::{Batch, BatchNo, BatchState, Progress};
 /// See [`Store::append`](super::super::Store::append). Of a new batch that is
 /// refused for its count, the answer holds what it would have been before its
 /// items; it is not there.
-pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: ReadyAppend) -> Done<Appended> {
-    let ReadyAppend {
-        into,
-        chunks,
-        seal,
-        now_ms,
-    } = part;
-    let (row, is_new) = match into {
-        Into::New(new) => match known(rows, &new)? {
+pub(in crate::store) fn append<R: Rows>(rows: &mut R, mut part: ReadyAppend) -> Done<Appended> {
+    let (row, is_new) = match &part.into {
+        Into::New(new) => match known(rows, new)? {
             Some(batch) => return Ok(Appended::Exists(Box::new(batch))),
-            None => (empty(new, now_ms), true),
+            None => (empty(new.clone(), &part), true),
         },
         Into::Open { no, held } => {
-            let row = opened(rows, no)?;
+            let row = opened(rows, *no)?;
             if row.batch.sealed_by.is_some() {
                 return Ok(Appended::Sealed(Box::new(row.batch)));
             }
-            if row.batch.progress.counts.total != held {
+            if row.batch.progress.counts.total != *held {
                 return Ok(Appended::Moved(Box::new(row.batch)));
             }
             (row, false)
         }
     };
     let held = row.batch.progress.counts.total;
-    let total = end_of(held, &chunks)?;
-    let fits = match seal {
+    let total = end_of(held, &part.chunks)?;
+    let fits = match part.seal {
         None => true,
         Some(Seal::Unchecked) => total > 0,
         Some(Seal::At(count)) => total > 0 && total == count,
@@ -44,29 +39,41 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: ReadyAppend) -> Done
     if !fits {
         return Ok(Appended::WrongCount(Box::new(row.batch)));
     }
-    checked(&chunks)?;
+    checked(&part.chunks)?;
+    if (is_new || total > held) && !rows.has_room()? {
+        return Err(Undone::Full);
+    }
+    let claims = claims(rows, &row.batch, &mut part)?;
+    let refused: Vec<_> = claims.iter().flat_map(Claims::invalid).collect();
+    if part.all_valid && !refused.is_empty() {
+        return Ok(Appended::Invalid(refused.into_iter().cloned().collect()));
+    }
 
-    let mut ledger = Ledger::with(rows, row, now_ms);
+    let mut ledger = Ledger::with(rows, row, part.now_ms);
     if is_new {
         ledger.batch.no = ledger.rows.insert_batch(&BatchRow {
             batch: ledger.batch.clone(),
             pace: None,
             chunks: Numbered::default(),
+            open_until_ms: ledger.open_until_ms,
         })?;
     }
     ledger.counts().total = total;
-    if seal.is_some() {
+    if part.seal.is_some() {
         ledger.advance(BatchEvent::Seal);
     }
-    for chunk in chunks {
-        ledger.enqueue(chunk)?;
+    for (chunk, mut claims) in part.chunks.into_iter().zip(claims) {
+        let answered = std::mem::take(&mut claims.answered);
+        ledger.take_keys(claims)?;
+        ledger.enqueue(chunk, Outcomes::encode(answered, Vec::new()))?;
     }
     Ok(Appended::Held(Box::new(ledger.save()?)))
 }
 
 impl<R: Rows> Ledger<'_, R> {
-    /// Queues a chunk, but for those of its items that failed already.
-    fn enqueue(&mut self, chunk: ReadyChunk) -> Done<()> {
+    /// Queues a chunk, but for those of its items that failed already, or were
+    /// answered by their keys.
+    fn enqueue(&mut self, chunk: ReadyChunk, answered: Option<Outcomes>) -> Done<()> {
         let mut row = ChunkRow {
             no: self.chunks.next(self.batch.no, true)?,
             tenant: self.batch.tenant.clone(),
@@ -80,12 +87,14 @@ impl<R: Rows> Ledger<'_, R> {
             due_ms: 0,
             done: Bits::default(),
             unanswered: Bits::default(),
+            faulted: Bits::default(),
+            charged_minute: None,
         };
-        if let Some(failed) = &chunk.failed {
-            for (position, _) in &failed.places {
+        for outcomes in [chunk.failed, answered].into_iter().flatten() {
+            for (position, _) in &outcomes.places {
                 row.done.add(*position);
             }
-            self.outcomes(failed)?;
+            self.outcomes(&outcomes)?;
         }
         if row.left() == 0 {
             self.finish_chunk(&mut row)?;
@@ -109,7 +118,7 @@ fn known(rows: &mut impl Rows, new: &NewBatch) -> Done<Option<Batch>> {
 }
 
 /// A batch without items.
-fn empty(new: NewBatch, now_ms: i64) -> BatchRow {
+fn empty(new: NewBatch, part: &ReadyAppend) -> BatchRow {
     BatchRow {
         batch: Batch {
             no: BatchNo(0),
@@ -118,14 +127,16 @@ fn empty(new: NewBatch, now_ms: i64) -> BatchRow {
             spec: new.spec,
             state: BatchState::Running,
             sealed_by: None,
+            stopped_by: None,
             progress: Progress::default(),
             last_sequence: 0,
-            created_ms: now_ms,
+            created_ms: part.now_ms,
             started_ms: None,
             finished_ms: None,
         },
         pace: None,
         chunks: Numbered::default(),
+        open_until_ms: Some(part.open_until_ms),
     }
 }
 

@@ -3,24 +3,30 @@
 //! leaves nothing behind; pure decisions are core's.
 
 mod append;
-mod cancel;
+mod keys;
 mod lease;
 mod read;
 mod rescue;
 mod settle;
+mod sweep;
+mod transition;
+mod upkeep;
 
 use bytes::Bytes;
 
 pub(super) use append::append;
-pub(super) use cancel::{cancel, sweep};
 pub(super) use lease::{Pick, lease};
 pub(super) use read::{backlog, batch, events, items, list};
 pub(super) use rescue::{Rescued, rescue};
 pub(super) use settle::settle;
+pub(super) use sweep::sweep;
+pub(super) use transition::transition;
+pub(super) use upkeep::{due, prune, spent};
 
 use super::codec;
 use super::ready::Outcomes;
 use super::rows::{BatchRow, ChunkRow, Done, EventRow, Numbered, RowKind, Rows, Undone};
+use crate::core::classify::is_retryable;
 use crate::core::lifecycle::{self, BatchEvent, ChunkEvent, Standing};
 use crate::core::rate::{self, Pace};
 use crate::model::{Batch, BatchNo, Counts, Failure, FailureKind, Item, ItemResult, Outcome};
@@ -32,6 +38,7 @@ struct Ledger<'a, R> {
     batch: Batch,
     pace: Option<Pace>,
     chunks: Numbered,
+    open_until_ms: Option<i64>,
     now_ms: i64,
 }
 
@@ -48,6 +55,7 @@ impl<'a, R: Rows> Ledger<'a, R> {
             batch: row.batch,
             pace: row.pace,
             chunks: row.chunks,
+            open_until_ms: row.open_until_ms,
             now_ms,
         }
     }
@@ -62,11 +70,13 @@ impl<'a, R: Rows> Ledger<'a, R> {
             Standing {
                 state: self.batch.state,
                 sealed_by: self.batch.sealed_by,
+                stopped_by: self.batch.stopped_by,
             },
             event,
         );
         self.batch.state = next.state;
         self.batch.sealed_by = next.sealed_by;
+        self.batch.stopped_by = next.stopped_by;
     }
 
     /// Records outcomes of items that are no longer counted as in flight.
@@ -79,7 +89,7 @@ impl<'a, R: Rows> Ledger<'a, R> {
         for body in &outcomes.bodies {
             self.log(RowKind::Results, body.clone())?;
         }
-        Ok(())
+        self.keep_keys(&outcomes.keys)
     }
 
     /// Marks a chunk as finished and says so.
@@ -118,11 +128,15 @@ impl<'a, R: Rows> Ledger<'a, R> {
         Ok(())
     }
 
-    /// Finishes the batch if nothing is left of it, and writes it back.
+    /// Stops the batch if it has to be, finishes it if nothing is left of it,
+    /// and writes it back.
     fn save(mut self) -> Done<Batch> {
-        self.refresh()?;
         let counts = *self.counts();
         let was_final = self.batch.state.is_final();
+        if !(counts.all_done() && self.batch.sealed_by.is_some()) {
+            self.stop_if_due(&counts);
+        }
+        self.refresh()?;
         if counts.all_done() {
             self.advance(BatchEvent::AllDone(counts));
         }
@@ -134,8 +148,22 @@ impl<'a, R: Rows> Ledger<'a, R> {
             batch: self.batch.clone(),
             pace: self.pace,
             chunks: self.chunks,
+            open_until_ms: self.open_until_ms,
         })?;
         Ok(self.batch)
+    }
+
+    /// Stops the batch where its deadline has passed, or where its policy takes
+    /// no more failures.
+    fn stop_if_due(&mut self, counts: &Counts) {
+        let spec = &self.batch.spec;
+        let is_expired = spec.deadline_ms.is_some_and(|at| at <= self.now_ms);
+        let sealed = self.batch.sealed_by.is_some();
+        if lifecycle::trips(spec.failure_policy, counts, sealed) {
+            self.advance(BatchEvent::Trip);
+        } else if is_expired {
+            self.advance(BatchEvent::Expire);
+        }
     }
 }
 
@@ -173,27 +201,49 @@ fn remaining(chunk: &ChunkRow, items: Bytes) -> Done<Vec<(u32, Item)>> {
     Ok(left)
 }
 
-/// The outcome of an item that will not be sent, or not again.
+/// Why an item is not sent, or not again: the kind of failure, a word for
+/// programs and one for people.
+type Why = (FailureKind, &'static str, String);
+
+/// Results of a chunk's items that are not sent, or not again, each for its
+/// reason.
 fn stopped(
     batch: &Batch,
-    item: Item,
+    items: Vec<(u32, Item)>,
     attempts: u32,
-    (kind, reason, message): (FailureKind, &str, &str),
-) -> ItemResult {
-    ItemResult {
-        index: item.index,
-        id: item.shown_id(),
-        outcome: Outcome::Failed(Box::new(Failure {
-            kind,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            violations: Vec::new(),
-            status: None,
-            reply: None,
-            truncated: false,
-            retryable: false,
-        })),
-        attempts,
-        item: batch.spec.echo.of_failed().then(|| Box::new(item)),
+    why: impl Fn(u32) -> Why,
+) -> Option<Outcomes> {
+    let mut results = Vec::with_capacity(items.len());
+    let mut keys = Vec::new();
+    for (position, item) in items {
+        keys.extend(item.key.clone().map(|key| (position, key)));
+        let (kind, reason, message) = why(position);
+        let id = item.shown_id();
+        results.push((
+            position,
+            ItemResult {
+                index: item.index,
+                id,
+                outcome: Outcome::Failed(Box::new(failure(kind, reason, message))),
+                attempts,
+                replayed: false,
+                item: batch.spec.echo.of_failed().then(|| Box::new(item)),
+            },
+        ));
+    }
+    Outcomes::encode(results, keys)
+}
+
+/// A failure that is not an answer of the target's.
+fn failure(kind: FailureKind, reason: &str, message: String) -> Failure {
+    Failure {
+        kind,
+        reason: reason.to_owned(),
+        message,
+        violations: Vec::new(),
+        status: None,
+        reply: None,
+        truncated: false,
+        retryable: is_retryable(kind),
     }
 }

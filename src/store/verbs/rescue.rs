@@ -1,17 +1,23 @@
 //! Takes leased chunks back from a process that is gone.
 
-use super::super::SafeToRepeat;
-use super::super::ready::Outcomes;
-use super::super::rows::{ChunkRow, Done, Rows};
-use super::{Ledger, advance_chunk, remaining, stopped};
-use crate::core::lifecycle::ChunkEvent;
-use crate::model::{ChunkNo, FailureKind};
+use std::time::Duration;
 
-const RESTARTED: (FailureKind, &str, &str) = (
-    FailureKind::InDoubt,
-    "RESTARTED",
-    "it may have been sent when the server stopped; look at the target before sending it again",
-);
+use super::super::bits::Bits;
+use super::super::rows::{ChunkRow, Done, Rows};
+use super::super::{SafeToRepeat, codec};
+use super::{Ledger, Why, advance_chunk, remaining, stopped};
+use crate::core::lifecycle::{ChunkEvent, ChunkState};
+use crate::model::{ChunkNo, FailureKind, Item, Ordering};
+
+/// An item that may have been sent when the process died.
+fn restarted() -> Why {
+    (
+        FailureKind::InDoubt,
+        "RESTARTED",
+        "it may have been sent when the server stopped; look at the target before sending it again"
+            .to_owned(),
+    )
+}
 
 /// Where a [`rescue`] has come to.
 #[derive(Clone, Copy, Debug)]
@@ -52,20 +58,37 @@ pub(in crate::store) fn rescue(
 impl<R: Rows> Ledger<'_, R> {
     fn rescue_one(&mut self, mut chunk: ChunkRow, safe: &SafeToRepeat) -> Done<()> {
         let items = self.rows.chunk_items(chunk.no)?;
-        self.land(chunk.left())?;
-        // Each may have been sent once more than is recorded.
-        chunk.attempt += 1;
-        let mut in_doubt = Vec::new();
-        for (position, item) in remaining(&chunk, items)? {
-            chunk.unanswered.add(position);
-            if !safe(&self.batch.spec.target, &item) {
-                chunk.done.add(position);
-                let result = stopped(&self.batch, item, chunk.attempt, RESTARTED);
-                in_doubt.push((position, result));
-            }
+        let left = chunk.left();
+        self.land(left)?;
+        if let Some(minute) = chunk.charged_minute.take() {
+            // Any of them may have been sent, until just now.
+            self.recharge(minute, left, left)?;
         }
-        if let Some(outcomes) = Outcomes::encode(in_doubt) {
+        let tried_for = chunk.since_ms.map_or(0, |since_ms| self.now_ms - since_ms);
+        let tried_for = Duration::from_millis(tried_for.max(0).unsigned_abs());
+        let target = self.batch.spec.target.clone();
+        let (mut again, in_doubt): (Vec<_>, Vec<_>) = self
+            .maybe_sent(remaining(&chunk, items)?)
+            .into_iter()
+            .partition(|(_, item)| safe(&target, item, tried_for));
+        let attempts = chunk.attempt + 1;
+        if let Some(outcomes) = stopped(&self.batch, in_doubt, attempts, |_| restarted()) {
+            for (position, _) in &outcomes.places {
+                chunk.done.add(*position);
+            }
             self.outcomes(&outcomes)?;
+        }
+        if self.batch.spec.ordering == Ordering::Strict {
+            // Alone, so that those after it count no try.
+            if let Some((position, item)) = again.pop() {
+                self.put_off(&mut chunk, position, item)?;
+            }
+        } else {
+            // Each may have been sent once more than is recorded.
+            chunk.attempt = attempts;
+            for (position, _) in again {
+                chunk.unanswered.add(position);
+            }
         }
         if chunk.left() == 0 {
             self.finish_chunk(&mut chunk)?;
@@ -74,5 +97,42 @@ impl<R: Rows> Ledger<'_, R> {
             chunk.due_ms = 0;
         }
         self.rows.update_chunk(chunk)
+    }
+
+    /// Of the items of a leased chunk, those that may have been sent: in strict
+    /// order only the first without an outcome.
+    fn maybe_sent(&self, mut items: Vec<(u32, Item)>) -> Vec<(u32, Item)> {
+        if self.batch.spec.ordering == Ordering::Strict {
+            items.truncate(1);
+        }
+        items
+    }
+
+    /// Moves an item that may have been sent to a chunk of its own.
+    fn put_off(&mut self, chunk: &mut ChunkRow, position: u32, item: Item) -> Done<()> {
+        chunk.done.add(position);
+        let mut unanswered = Bits::default();
+        unanswered.add(0);
+        let mut faulted = Bits::default();
+        if chunk.faulted.has(position) {
+            faulted.add(0);
+        }
+        let row = ChunkRow {
+            no: self.chunks.next(chunk.batch, false)?,
+            tenant: chunk.tenant.clone(),
+            batch: chunk.batch,
+            first: None,
+            count: 1,
+            state: ChunkState::Queued,
+            epoch: 0,
+            attempt: chunk.attempt + 1,
+            since_ms: chunk.since_ms,
+            due_ms: self.now_ms.max(1),
+            done: Bits::default(),
+            unanswered,
+            faulted,
+            charged_minute: None,
+        };
+        self.rows.insert_chunk(row, codec::encode_items([item]))
     }
 }

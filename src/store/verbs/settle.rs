@@ -6,7 +6,7 @@ use super::super::ready::{ReadyAgain, ReadySettle, count, mistake};
 use super::super::rows::{ChunkRow, Done, Rows};
 use super::{Ledger, advance_chunk};
 use crate::core::lifecycle::{ChunkEvent, ChunkState};
-use crate::model::{BatchState, ChunkNo};
+use crate::model::ChunkNo;
 
 /// See [`Store::settle`](super::super::Store::settle).
 pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<Settled> {
@@ -25,6 +25,9 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<
     let left = chunk.left();
     let landed = was_left - if part.release.is_some() { 0 } else { left };
     ledger.land(landed)?;
+    if let Some(minute) = chunk.charged_minute {
+        ledger.recharge(minute, landed, part.sent)?;
+    }
     if let Some(outcomes) = &part.outcomes {
         if let Some(pace) = &mut ledger.pace {
             pace.record(outcomes.places.len() as u64, part.now_ms);
@@ -40,13 +43,17 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<
     } else if let Some(due_ms) = part.release {
         advance_chunk(&mut chunk, ChunkEvent::Release)?;
         chunk.due_ms = due_ms;
+        chunk.charged_minute = None;
     }
     ledger.rows.update_chunk(chunk)?;
+    let was_stopped = ledger.batch.stopped_by.is_some();
     let batch = ledger.save()?;
+    let stopped = batch.stopped_by.is_some() && !batch.state.is_final();
     Ok(Settled::Recorded {
         chunk_finished: left == 0,
         batch_finished: batch.state.is_final(),
-        cancelling: batch.state == BatchState::Cancelling,
+        stopped,
+        tripped: stopped && !was_stopped,
     })
 }
 
@@ -65,9 +72,13 @@ impl<R: Rows> Ledger<'_, R> {
 fn moved(chunk: &ChunkRow, again: &[ReadyAgain]) -> Done<Vec<ChunkRow>> {
     let row = |again: &ReadyAgain| {
         let mut unanswered = Bits::default();
+        let mut faulted = Bits::default();
         for (position, old) in (0..).zip(&again.positions) {
             if again.unanswered || chunk.unanswered.has(*old) {
                 unanswered.add(position);
+            }
+            if again.faulted || chunk.faulted.has(*old) {
+                faulted.add(position);
             }
         }
         Ok(ChunkRow {
@@ -80,9 +91,12 @@ fn moved(chunk: &ChunkRow, again: &[ReadyAgain]) -> Done<Vec<ChunkRow>> {
             epoch: 0,
             attempt: chunk.attempt + 1,
             since_ms: chunk.since_ms,
-            due_ms: again.due_ms,
+            // Never 0, which is for what was not put off.
+            due_ms: again.due_ms.max(1),
             done: Bits::default(),
             unanswered,
+            faulted,
+            charged_minute: None,
         })
     };
     again.iter().map(row).collect()

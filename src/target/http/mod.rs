@@ -49,6 +49,8 @@ pub struct Http {
     timeout: Duration,
     reply_limit: usize,
     honours_keys: bool,
+    /// For how long from the first send.
+    key_window: Duration,
     repeatable: bool,
     idempotent_methods: bool,
 }
@@ -73,6 +75,7 @@ impl Http {
             timeout: config.timeout,
             reply_limit: config.reply_limit,
             honours_keys: config.idempotency_header.is_some(),
+            key_window: config.key_window,
             repeatable: config.repeatable,
             idempotent_methods: config.idempotent_methods,
         })
@@ -177,13 +180,14 @@ impl Single for Http {
         self.operation.clone()
     }
 
-    fn safe_to_repeat(&self, item: &Item) -> bool {
+    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool {
         let by_method = || {
             self.requests
                 .plan(item)
                 .is_ok_and(|plan| is_idempotent(&plan.method))
         };
-        self.honours_keys || self.repeatable || (self.idempotent_methods && by_method())
+        let by_key = self.honours_keys && since < self.key_window;
+        by_key || self.repeatable || (self.idempotent_methods && by_method())
     }
 
     fn honours_keys(&self) -> bool {

@@ -17,6 +17,7 @@ fn config() -> HttpConfig {
         allow_headers: vec![HeaderName::from_static("x-tenant")],
         headers: vec![(http::header::AUTHORIZATION, "Bearer s3cret".into())],
         idempotency_header: Some(HeaderName::from_static("idempotency-key")),
+        key_window: Duration::from_hours(24),
         repeatable: false,
         idempotent_methods: true,
         timeout: Duration::from_secs(1),

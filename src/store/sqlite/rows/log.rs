@@ -1,129 +1,22 @@
-//! The rows in SQLite, over one connection.
-
-use std::collections::HashMap;
+//! The logs in SQLite: batches, their chunks and their events.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{named_params, params};
 
-use super::super::ListQuery;
-use super::super::codec;
-use super::super::rows::{BatchRow, ChunkRow, Done, EventRow, Rows, Undone};
-use super::columns::{
-    BATCH, CHUNK, EVENT, encode_body, event_no, read_batch, read_chunk, read_event,
+use super::super::super::ListQuery;
+use super::super::super::codec;
+use super::super::super::rows::{BatchRow, ChunkRow, Done, EventRow, Rows};
+use super::super::columns::{
+    BATCH, CHUNK, EVENT, broken, encode_body, event_no, read_batch, read_chunk, read_event,
 };
+use super::{Cached, SqliteRows, most, one, times};
 use crate::model::{Batch, BatchId, BatchNo, ChunkNo, TargetName, TenantId};
 
-/// Batches that are kept decoded between transactions, a few hundred bytes
-/// each; more than are usually under way.
-const CACHED_BATCHES: usize = 1_024;
-
-/// The rows of a database, for a transaction at a time.
-///
-/// A batch's row is needed by every verb and changed by most, so it is read
-/// once, and written once for each transaction. That is right because only one
-/// connection writes; one that only reads keeps nothing between transactions.
-pub(super) struct SqliteRows {
-    connection: Connection,
-    batches: HashMap<BatchNo, Cached>,
-    writes: bool,
-}
-
-struct Cached {
-    row: BatchRow,
-    changed: bool,
-}
-
-impl SqliteRows {
-    /// Over the one connection that writes.
-    pub fn writing(connection: Connection) -> SqliteRows {
-        // More statements than there are, so that each is prepared once.
-        connection.set_prepared_statement_cache_capacity(64);
-        SqliteRows {
-            connection,
-            batches: HashMap::new(),
-            writes: true,
-        }
-    }
-
-    /// Over a connection that only reads.
-    pub fn reading(connection: Connection) -> SqliteRows {
-        SqliteRows {
-            writes: false,
-            ..SqliteRows::writing(connection)
-        }
-    }
-
-    /// Begins a transaction. What a reader sees stays the same until it ends.
-    pub fn begin(&mut self) -> Done<()> {
-        self.run(if self.writes {
-            "BEGIN IMMEDIATE"
-        } else {
-            "BEGIN"
-        })
-    }
-
-    /// Writes what is still to be written; the next step is to commit.
-    pub fn flush(&mut self) -> Done<()> {
-        let changed = self.batches.values_mut().filter(|cached| cached.changed);
-        for cached in changed {
-            write_batch(&self.connection, &cached.row)?;
-            cached.changed = false;
-        }
-        Ok(())
-    }
-
-    /// Commits. After a failure nobody knows what is on the disk.
-    pub fn commit(&mut self) -> Result<(), rusqlite::Error> {
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.batches
-            .retain(|_, cached| !cached.row.batch.state.is_final());
-        if self.batches.len() > CACHED_BATCHES {
-            self.batches.clear();
-        }
-        Ok(())
-    }
-
-    /// Ends the transaction and forgets what it read and wrote.
-    pub fn rollback(&mut self) -> Done<()> {
-        self.batches.clear();
-        // A failure may have ended it already.
-        if self.connection.is_autocommit() {
-            return Ok(());
-        }
-        self.run("ROLLBACK")
-    }
-
-    /// Moves what is in the log into the file, so that it is whole by itself.
-    pub fn checkpoint(&mut self) -> Done<()> {
-        let pragma = "PRAGMA wal_checkpoint(TRUNCATE)";
-        Ok(self.connection.query_row(pragma, [], |_| Ok(()))?)
-    }
-
-    #[cfg(test)]
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    fn run(&self, sql: &str) -> Done<()> {
-        self.connection.prepare_cached(sql)?.execute([])?;
-        Ok(())
-    }
-
-    /// The first chunk that a query finds.
-    fn find_chunk(&self, sql: &str, params: impl rusqlite::Params) -> Done<Option<ChunkRow>> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params)?;
-        rows.next()?.map(read_chunk).transpose()
-    }
-
-    fn find_batch(&self, sql: &str, params: impl rusqlite::Params) -> Done<Option<BatchNo>> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_row(params, |row| row.get(0)).optional()?;
-        Ok(found.map(BatchNo))
-    }
-}
-
 impl Rows for SqliteRows {
+    fn has_room(&mut self) -> Done<bool> {
+        Ok(true)
+    }
+
     fn batch(&mut self, no: BatchNo) -> Done<Option<BatchRow>> {
         if let Some(cached) = self.batches.get(&no) {
             return Ok(Some(cached.row.clone()));
@@ -135,6 +28,7 @@ impl Rows for SqliteRows {
             return Ok(None);
         };
         let cached = Cached {
+            times: times(&row),
             row: row.clone(),
             changed: false,
         };
@@ -168,12 +62,25 @@ impl Rows for SqliteRows {
             ":queued": batch.progress.counts.queued(),
             ":body": &encode_body(row)[..],
         })?;
-        Ok(BatchNo(no))
+        let no = BatchNo(no);
+        let mut row = row.clone();
+        row.batch.no = no;
+        let cached = Cached {
+            row,
+            changed: false,
+            times: (None, None),
+        };
+        self.batches.insert(no, cached);
+        Ok(no)
     }
 
     fn update_batch(&mut self, row: BatchRow) -> Done<()> {
         let no = row.batch.no;
-        self.batches.insert(no, Cached { row, changed: true });
+        // It was read or inserted in this transaction.
+        let cached = self.batches.get_mut(&no);
+        let cached = cached.ok_or_else(|| broken("a batch that is changed unread"))?;
+        cached.row = row;
+        cached.changed = true;
         Ok(())
     }
 
@@ -202,7 +109,7 @@ impl Rows for SqliteRows {
             ":target": target,
             ":before": before.map_or(i64::MAX, |no| no.0),
             ":states": states,
-            ":max": i64::try_from(max).unwrap_or(i64::MAX),
+            ":max": most(max),
         })?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -241,8 +148,8 @@ impl Rows for SqliteRows {
     fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<()> {
         let sql = "INSERT INTO chunk
             (no, tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, done,
-                unanswered)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                unanswered, faulted, charged_minute)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         let mut statement = self.connection.prepare_cached(sql)?;
         statement.execute(params![
             row.no.0,
@@ -257,6 +164,8 @@ impl Rows for SqliteRows {
             row.due_ms,
             row.done.as_bytes(),
             row.unanswered.as_bytes(),
+            row.faulted.as_bytes(),
+            row.charged_minute,
         ])?;
         let sql = "INSERT INTO chunk_items (chunk, tenant, items) VALUES (?1, ?2, ?3)";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -266,7 +175,8 @@ impl Rows for SqliteRows {
 
     fn update_chunk(&mut self, row: ChunkRow) -> Done<()> {
         let sql = "UPDATE chunk SET state = ?2, epoch = ?3, attempt = ?4, since_ms = ?5,
-            due_ms = ?6, done = ?7, unanswered = ?8 WHERE no = ?1";
+            due_ms = ?6, done = ?7, unanswered = ?8, faulted = ?9, charged_minute = ?10
+            WHERE no = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let changed = statement.execute(params![
             row.no.0,
@@ -277,6 +187,8 @@ impl Rows for SqliteRows {
             row.due_ms,
             row.done.as_bytes(),
             row.unanswered.as_bytes(),
+            row.faulted.as_bytes(),
+            row.charged_minute,
         ])?;
         one(changed, "chunk")
     }
@@ -295,9 +207,8 @@ impl Rows for SqliteRows {
         // lease and no settle has an index to keep.
         let sql =
             format!("SELECT {CHUNK} FROM chunk WHERE no > ?1 AND state = 1 ORDER BY no LIMIT ?2");
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([after.0, max])?;
+        let mut rows = statement.query([after.0, most(max)])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             found.push(read_chunk(row)?);
@@ -341,26 +252,4 @@ impl Rows for SqliteRows {
         }
         Ok((found, false))
     }
-}
-
-/// Writes what changes of a batch.
-fn write_batch(connection: &Connection, row: &BatchRow) -> Done<()> {
-    let sql = "UPDATE batch SET state = ?2, queued = ?3, body = ?4 WHERE no = ?1";
-    let changed = connection.prepare_cached(sql)?.execute(params![
-        row.batch.no.0,
-        row.batch.state as u8,
-        row.batch.progress.counts.queued(),
-        &encode_body(row)[..],
-    ])?;
-    one(changed, "batch")
-}
-
-/// An update must find the row that was read before.
-fn one(changed: usize, what: &str) -> Done<()> {
-    if changed == 1 {
-        return Ok(());
-    }
-    Err(Undone::Broken(format!(
-        "an update changed {changed} rows of a {what}"
-    )))
 }

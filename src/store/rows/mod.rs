@@ -2,6 +2,9 @@
 //! Synchronous: whoever calls a verb has the rows to itself until it returns,
 //! and commits what it wrote, or none of it.
 
+mod keys;
+mod upkeep;
+
 use bytes::Bytes;
 
 use super::bits::Bits;
@@ -9,6 +12,9 @@ use super::codec;
 use super::{ListQuery, StoreError};
 use crate::core::lifecycle::ChunkState;
 use crate::core::rate::Pace;
+pub(super) use keys::{Digest, Kept, KeyOf, KeyRow, KeyRows};
+pub(super) use upkeep::UpkeepRows;
+
 use crate::model::{Batch, BatchId, BatchNo, ChunkNo, Event, EventKind, TargetName, TenantId};
 
 /// What a verb comes to.
@@ -19,14 +25,18 @@ pub(super) type Done<T> = Result<T, Undone>;
 pub(super) enum Undone {
     /// The caller's mistake, found before anything was written.
     Mistake(String),
+    /// There is no room for new work; nothing was written.
+    Full,
     /// Rows could not be read or written; what was written must not stay.
     Broken(String),
 }
 
 impl From<Undone> for StoreError {
     fn from(undone: Undone) -> Self {
-        let (Undone::Mistake(message) | Undone::Broken(message)) = undone;
-        StoreError::Failed(message)
+        match undone {
+            Undone::Mistake(message) | Undone::Broken(message) => StoreError::Failed(message),
+            Undone::Full => StoreError::Full,
+        }
     }
 }
 
@@ -39,6 +49,25 @@ pub(super) struct BatchRow {
     pub pace: Option<Pace>,
     /// How many chunks it had so far.
     pub chunks: Numbered,
+    /// While it is open: when somebody has to see whether it still should be.
+    pub open_until_ms: Option<i64>,
+}
+
+impl BatchRow {
+    /// When something is to be done about it although nobody asks.
+    pub fn due_ms(&self) -> Option<i64> {
+        let batch = &self.batch;
+        if batch.state.is_final() {
+            return None;
+        }
+        if batch.stopped_by.is_some() {
+            // Until what is queued of it is put to rest, whoever was to do that.
+            return (batch.progress.counts.queued() > 0).then_some(0);
+        }
+        let deadline = batch.spec.deadline_ms;
+        let open = self.open_until_ms.filter(|_| batch.sealed_by.is_none());
+        deadline.into_iter().chain(open).min()
+    }
 }
 
 /// How many of a batch's chunks have a number. A number is the batch's in the
@@ -109,6 +138,10 @@ pub(super) struct ChunkRow {
     pub done: Bits,
     /// The items that were sent once without an answer.
     pub unanswered: Bits,
+    /// The items that the target answered with a fault of its own.
+    pub faulted: Bits,
+    /// The minute that its lease was charged to, where it was.
+    pub charged_minute: Option<i64>,
 }
 
 impl ChunkRow {
@@ -159,8 +192,11 @@ impl EventRow {
     }
 }
 
-/// Access to the rows.
-pub(super) trait Rows {
+/// Access to the rows: the log's here, others beside.
+pub(super) trait Rows: KeyRows + UpkeepRows {
+    /// Whether there is room for new work.
+    fn has_room(&mut self) -> Done<bool>;
+
     /// A batch.
     fn batch(&mut self, no: BatchNo) -> Done<Option<BatchRow>>;
 

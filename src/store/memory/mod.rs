@@ -1,6 +1,9 @@
 //! A store in memory: gone with the process. For trying things out, and the
 //! oracle of the tests.
 
+mod keys;
+mod upkeep;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, PoisonError};
@@ -10,11 +13,11 @@ use futures_util::FutureExt;
 use futures_util::future;
 
 use super::ready::{ReadyAppend, ReadySettle};
-use super::rows::{BatchRow, ChunkRow, Done, EventRow, Rows, Undone};
+use super::rows::{BatchRow, ChunkRow, Done, EventRow, KeyOf, KeyRow, Rows, Undone, UpkeepRows};
 use super::verbs::{self, Rescued};
 use super::{
-    Answer, Append, Appended, Backlog, Events, Lease, ListQuery, SafeToRepeat, Settle, Settled,
-    Store, StoreError, Swept,
+    Answer, Append, Appended, Backlog, Change, Due, Events, Lease, ListQuery, Picks, Prune,
+    SafeToRepeat, Settle, Settled, Spent, Store, StoreError, Swept, TargetPause,
 };
 use crate::core::lifecycle::ChunkState;
 use crate::model::{Batch, BatchId, BatchNo, ChunkNo, Item, TargetName, TenantId};
@@ -51,7 +54,7 @@ impl Store for MemoryStore {
         self.run(|rows| verbs::append(rows, ReadyAppend::encode(part)?))
     }
 
-    fn lease(&self, picks: Vec<BatchNo>, now_ms: i64) -> Answer<'_, Vec<Lease>> {
+    fn lease(&self, picks: Picks, now_ms: i64) -> Answer<'_, Vec<Lease>> {
         self.run(|rows| {
             let picked = verbs::lease(rows, &picks, now_ms)?;
             picked.into_iter().map(verbs::Pick::decode).collect()
@@ -62,8 +65,8 @@ impl Store for MemoryStore {
         self.run(|rows| verbs::settle(rows, ReadySettle::encode(part)?))
     }
 
-    fn cancel(&self, no: BatchNo, now_ms: i64) -> Answer<'_, ()> {
-        self.run(|rows| verbs::cancel(rows, no, now_ms))
+    fn transition(&self, no: BatchNo, change: Change, now_ms: i64) -> Answer<'_, Option<Batch>> {
+        self.run(|rows| verbs::transition(rows, no, change, now_ms))
     }
 
     fn sweep(&self, no: BatchNo, max_chunks: usize, now_ms: i64) -> Answer<'_, Swept> {
@@ -93,6 +96,30 @@ impl Store for MemoryStore {
         self.run(|rows| verbs::events(rows, no, after, max_bytes))
     }
 
+    fn due(&self, now_ms: i64, max: usize) -> Answer<'_, Vec<Due>> {
+        self.run(|rows| verbs::due(rows, now_ms, max))
+    }
+
+    fn prune(&self, prune: Prune) -> Answer<'_, bool> {
+        self.run(|rows| verbs::prune(rows, &prune))
+    }
+
+    fn spent(&self, target: TargetName, from_ms: i64) -> Answer<'_, Vec<Spent>> {
+        self.run(|rows| verbs::spent(rows, &target, from_ms))
+    }
+
+    fn pause(&self, pause: TargetPause) -> Answer<'_, bool> {
+        self.run(|rows| rows.pause(&pause))
+    }
+
+    fn unpause(&self, target: TargetName) -> Answer<'_, bool> {
+        self.run(|rows| rows.unpause(&target))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<TargetPause>> {
+        self.run(UpkeepRows::pauses)
+    }
+
     fn items(&self, no: BatchNo, first: u32, count: u32) -> Answer<'_, Vec<Item>> {
         self.run(|rows| verbs::items(rows, no, first, count))
     }
@@ -111,6 +138,14 @@ struct Tables {
     /// Those that are leased.
     leased: BTreeSet<ChunkNo>,
     events: BTreeMap<(BatchNo, u64), EventRow>,
+    keys: BTreeMap<KeyOf, KeyRow>,
+    /// By target and minute.
+    charges: BTreeMap<(TargetName, i64), i64>,
+    pauses: BTreeMap<TargetName, TargetPause>,
+    /// Batches whose chunks and events are to be taken away.
+    removed: Vec<BatchNo>,
+    /// The number of the last batch: none has a number again.
+    last: i64,
 }
 
 impl Tables {
@@ -127,12 +162,11 @@ impl Tables {
     }
 }
 
-/// The number after the last one.
-fn next_no<T>(last: Option<(&T, impl Sized)>, number: impl Fn(&T) -> i64) -> i64 {
-    last.map_or(1, |(no, _)| number(no) + 1)
-}
-
 impl Rows for Tables {
+    fn has_room(&mut self) -> Done<bool> {
+        Ok(true)
+    }
+
     fn batch(&mut self, no: BatchNo) -> Done<Option<BatchRow>> {
         Ok(self.batches.get(&no).cloned())
     }
@@ -149,7 +183,8 @@ impl Rows for Tables {
     fn insert_batch(&mut self, row: &BatchRow) -> Done<BatchNo> {
         let mut row = row.clone();
         let batch = &mut row.batch;
-        batch.no = BatchNo(next_no(self.batches.last_key_value(), |no| no.0));
+        self.last += 1;
+        batch.no = BatchNo(self.last);
         let no = batch.no;
         self.ids.insert((batch.tenant.clone(), batch.id), no);
         if let Some(request_id) = &batch.spec.request_id {
