@@ -25,10 +25,6 @@ use crate::target::{Catalog, Each, Entry, Http, Target};
 use crate::time::wall_ms;
 use crate::wake::Wake;
 
-/// Windows up to this long are waited out after a restart, because what was
-/// sent before it still counts; longer ones begin anew.
-const WAITED_OUT: Duration = Duration::from_secs(10);
-
 /// What a listener still takes after its calls were told to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -88,7 +84,7 @@ impl Server {
         let intake = Intake::new(store.clone(), wake.clone(), catalog.clone(), limits);
         let keeper = Keeper::new(store.clone(), intake.clone(), retention);
         tokio::spawn(keeper.keep(drain.clone()));
-        let (lanes, board) = start_lanes(&opened, &wake, &catalog, &drain);
+        let (lanes, board) = start_lanes(&opened, &wake, &catalog, &drain).await?;
         let rooms = Rooms {
             feed: Feed::new(store.clone(), wake),
             intake,
@@ -215,29 +211,22 @@ impl OpenStore {
 }
 
 /// A lane for each quota, and the board that shows them.
-fn start_lanes(
+async fn start_lanes(
     opened: &OpenStore,
     wake: &Wake,
     catalog: &Catalog,
     drain: &CancellationToken,
-) -> (JoinSet<Result<(), StoreError>>, Board) {
+) -> Result<(JoinSet<Result<(), StoreError>>, Board), StoreError> {
     let mut lanes = JoinSet::new();
     let mut gauges = HashMap::new();
     for targets in by_quota(catalog) {
-        let hold_until = opened
-            .was_used()
-            .then(|| Instant::now() + waited_out(&targets));
-        let spec = LaneSpec {
-            targets,
-            hold_until,
-            charged: false,
-            seed: fastrand::u64(..),
-        };
-        let lane = Lane::new(opened.store.clone(), wake.clone(), spec);
+        let (store, seed) = (opened.store.clone(), fastrand::u64(..));
+        let spec = LaneSpec::read(&*store, targets, opened.was_used(), seed).await?;
+        let lane = Lane::new(store, wake.clone(), spec);
         gauges.extend(lane.gauges());
         lanes.spawn(lane.drive(drain.clone()));
     }
-    (lanes, Board::new(gauges))
+    Ok((lanes, Board::new(gauges)))
 }
 
 fn catalog(config: Config) -> anyhow::Result<Catalog> {
@@ -283,12 +272,4 @@ fn by_quota(catalog: &Catalog) -> Vec<Vec<Arc<Entry>>> {
         targets.push(entry.clone());
     }
     quotas.into_values().collect()
-}
-
-/// How long the windows of a quota go back.
-fn waited_out(targets: &[Arc<Entry>]) -> Duration {
-    let quota = &targets[0].quota;
-    let windows = quota.limits.iter().map(|limit| limit.per);
-    let longest = windows.filter(|per| *per <= WAITED_OUT).max();
-    longest.map_or(Duration::ZERO, |per| per + quota.transit)
 }

@@ -107,6 +107,7 @@ fn start(target: &Arc<dyn Target>, items: Vec<Item>, concurrency: u32) -> Sendin
         pace: Pace::Window,
         transit: Duration::ZERO,
         concurrency: vec![concurrency],
+        spent: Vec::new(),
     });
     let stop = CancellationToken::new();
     let ahead = Ahead::new(0, Arc::new(Notify::new()));

@@ -12,8 +12,8 @@ use crate::config::{
 };
 use crate::model::Verb;
 
-/// Limits with longer windows are begun anew by a restart.
-const KEPT_OVER_A_RESTART: std::time::Duration = std::time::Duration::from_secs(10);
+/// Windows up to this long are waited out by a restart.
+const WAITED_OUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Check a configuration, and see what it comes to.
 #[derive(Debug, clap::Args)]
@@ -183,14 +183,24 @@ impl Summary<'_> {
                 format_args!("of the quota {}, shared with {others}", quota.name),
             )?;
         }
-        for limit in &quota.limits {
-            if limit.per > KEPT_OVER_A_RESTART {
-                line(
-                    f,
-                    "",
-                    format_args!("a restart of flowgate begins {limit} anew"),
-                )?;
-            }
+        self.after_a_restart(f, quota)
+    }
+
+    /// What becomes of limits that are used up in part.
+    fn after_a_restart(&self, f: &mut fmt::Formatter<'_>, quota: &QuotaConfig) -> fmt::Result {
+        if self.0.config.store == StoreConfig::Memory {
+            return line(
+                f,
+                "",
+                "a restart of flowgate begins them anew: the store is in memory",
+            );
+        }
+        for limit in quota.limits.iter().filter(|limit| limit.per > WAITED_OUT) {
+            line(
+                f,
+                "",
+                format_args!("a restart of flowgate keeps count of {limit}, by the minute"),
+            )?;
         }
         Ok(())
     }
@@ -374,7 +384,7 @@ mod tests {
         target guests: POST https://api.example.com/v1/guests
           limits        100/s and 100000/d, paced by window, transit up to 50ms
                         of the quota crm, shared with notes
-                        a restart of flowgate begins 100000/d anew
+                        a restart of flowgate keeps count of 100000/d, by the minute
           chunks        up to 50 items
           concurrency   up to 50 requests under way
           time-outs     30s a request, 5s a connection; kept 4s without a request
@@ -393,7 +403,7 @@ mod tests {
         target notes: POST http://api.example.com/notes
           limits        100/s and 100000/d, paced by window, transit up to 50ms
                         of the quota crm, shared with guests
-                        a restart of flowgate begins 100000/d anew
+                        a restart of flowgate keeps count of 100000/d, by the minute
           chunks        up to 50 items
           concurrency   up to 50 requests under way
           time-outs     30s a request, 5s a connection; kept 4s without a request

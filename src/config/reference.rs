@@ -167,7 +167,7 @@ const KEYS: &[Key] = &[
         "How long the `idempotency_key` of an item is kept after its outcome: for so long, another item with it is answered from the record."),
 
     key("quotas.NAME.limits", KeyValue::Limits, Required,
-        "What the targets with `quota = \"NAME\"` may send together; all of the limits hold. `100/s`, `5000/m`, `20000/h`, `100000/d` or `10/250ms`: a count, and the length of a sliding window. A restart waits out a window of up to 10 s, and begins a longer one anew."),
+        "What the targets with `quota = \"NAME\"` may send together; all of the limits hold. `100/s`, `5000/m`, `20000/h`, `100000/d` or `10/250ms`: a count, and the length of a sliding window. No restart refills a limit: a window of up to 10 s is waited out; of a longer one, what each target was sent is kept by the minute, under the target's name."),
     key("quotas.NAME.pace", KeyValue::Word(PACES), Is("\"window\""),
         "`window` sends as soon as no sliding window at the target would hold too many requests; `smooth` spaces them evenly."),
     key("quotas.NAME.transit", KeyValue::Duration, Is("\"50ms\""),

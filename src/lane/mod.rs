@@ -8,6 +8,7 @@ mod leasing;
 mod part;
 mod run;
 mod seat;
+mod spec;
 mod turns;
 mod way;
 
@@ -20,12 +21,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::limiter::{Gate, GateSpec};
+use crate::limiter::Gate;
 use crate::model::{BatchNo, Held, LaneStatus, TargetName};
 use crate::observe::Gauge;
 use crate::store::{Lease, Leased, Store, StoreError, TargetPause};
 use crate::sweep::sweep;
-use crate::target::Entry;
 use crate::time::instant_at;
 use crate::wake::{Nudge, Wake};
 
@@ -33,6 +33,7 @@ use brake::Brake;
 use leasing::Leasing;
 use run::Run;
 use seat::Seat;
+pub use spec::LaneSpec;
 use turns::Turns;
 use way::Way;
 
@@ -43,20 +44,6 @@ const LEASE_LEAD: Duration = Duration::from_millis(20);
 
 /// How long the lane sleeps when it waits for nothing in particular.
 const IDLE: Duration = Duration::from_hours(1);
-
-/// Where a lane starts from.
-pub struct LaneSpec {
-    /// The targets that draw on the quota; at least one.
-    pub targets: Vec<Arc<Entry>>,
-    /// Nothing is sent before: after a restart, what was sent before it still
-    /// counts.
-    pub hold_until: Option<Instant>,
-    /// What is leased is charged in the store, because the quota has limits
-    /// that are longer than a restart can wait out.
-    pub charged: bool,
-    /// For the delays of retries; the same seed gives the same delays.
-    pub seed: u64,
-}
 
 /// Drives the targets of one quota.
 pub struct Lane {
@@ -82,16 +69,7 @@ impl Lane {
     /// A lane that has not started.
     pub fn new(store: Arc<dyn Store>, wake: Wake, spec: LaneSpec) -> Lane {
         let low = Arc::new(Notify::new());
-        let quota = &spec.targets[0].quota;
-        let gate = Gate::new(GateSpec {
-            limits: quota.limits.clone(),
-            pace: quota.pace,
-            transit: quota.transit,
-            concurrency: spec.targets.iter().map(|t| t.config.concurrency).collect(),
-        });
-        if let Some(until) = spec.hold_until {
-            gate.hold_until(until);
-        }
+        let gate = spec.gate();
         let names: Vec<TargetName> = spec.targets.iter().map(|t| t.config.name.clone()).collect();
         let seat = |entry| Seat::new(entry, low.clone());
         let seats: Vec<Seat> = spec.targets.into_iter().map(seat).collect();
@@ -123,10 +101,11 @@ impl Lane {
                 let hold = seat.hold.clone();
                 let gauge: Gauge = Arc::new(move || {
                     let status = gate.status();
+                    let pauses = brake.pause().into_iter().chain(spec::used_up(&gate));
                     LaneStatus {
                         in_flight: status.in_flight.get(slot).copied().unwrap_or(0),
                         requests_last_second: status.requests_last_second,
-                        pause: brake.pause(),
+                        pause: pauses.max_by_key(|pause| pause.until_ms),
                         held: hold.read(),
                     }
                 });

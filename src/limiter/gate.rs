@@ -20,6 +20,18 @@ pub struct GateSpec {
     pub transit: Duration,
     /// The most requests under way at once, for each target; 0 counts as 1.
     pub concurrency: Vec<u32>,
+    /// What was sent before there was this gate, in any order: it holds its
+    /// slots as if it had been sent through it and had no answer.
+    pub spent: Vec<Spent>,
+}
+
+/// What was sent at some time before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// They were sent so long ago, or longer.
+    pub age: Duration,
+    /// In units of the limits.
+    pub units: u64,
 }
 
 /// Guards one quota. Cheap to clone. Whoever waits does so on the runtime where
@@ -40,7 +52,7 @@ pub struct GateStatus {
 }
 
 impl Gate {
-    /// A gate through which nothing has gone yet.
+    /// A gate through which nothing has gone yet but what was spent before.
     pub fn new(spec: GateSpec) -> Gate {
         Gate {
             line: Line::new(State::new(spec)),
@@ -82,6 +94,13 @@ impl Gate {
         let wanted = units.saturating_sub(state.windows.reserved());
         let paced = state.smooth.iter().map(|smooth| smooth.due(wanted, start));
         paced.fold(due, Instant::max)
+    }
+
+    /// The limit that keeps the next permit back for longest, and until when
+    /// at least; `None` while all have room. Holds, spacing and concurrency are
+    /// not looked at.
+    pub fn used_up(&self) -> Option<(Limit, Instant)> {
+        self.line.lock().windows.used_up(Instant::now())
     }
 
     /// Holds every permit back until then; an earlier hold that ends later

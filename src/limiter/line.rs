@@ -145,26 +145,36 @@ impl Drop for Line {
 }
 
 impl State {
-    /// Nothing has gone through yet.
+    /// Nothing has gone through yet but what was spent before.
     pub(super) fn new(spec: GateSpec) -> State {
         let GateSpec {
             limits,
             pace,
             transit,
             concurrency,
+            spent,
         } = spec;
         let now = Instant::now();
+        let mut windows = Windows::new(&limits, transit, now);
+        windows.recall(&spent, now);
+        let mut smooth: Vec<Smooth> = match pace {
+            Pace::Window => Vec::new(),
+            Pace::Smooth => limits.iter().map(Smooth::new).collect(),
+        };
+        let sent = spent.iter().filter(|spent| spent.units > 0);
+        if let Some(youngest) = sent.map(|spent| spent.age).min() {
+            for smooth in &mut smooth {
+                smooth.recall(youngest);
+            }
+        }
         let targets = concurrency.into_iter().map(|most| Target {
             concurrency: most.max(1),
             in_flight: 0,
             waiters: VecDeque::new(),
         });
         State {
-            windows: Windows::new(&limits, transit, now),
-            smooth: match pace {
-                Pace::Window => Vec::new(),
-                Pace::Smooth => limits.iter().map(Smooth::new).collect(),
-            },
+            windows,
+            smooth,
             hold: now,
             targets: targets.collect(),
             waiting: 0,

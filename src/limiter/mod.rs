@@ -19,4 +19,4 @@ mod smooth;
 mod tests;
 mod window;
 
-pub use gate::{Gate, GateSpec, GateStatus, Permit};
+pub use gate::{Gate, GateSpec, GateStatus, Permit, Spent};

@@ -28,8 +28,10 @@ pub(super) struct Smooth {
     /// Units that governor gave and that were not used: gathered for a request
     /// that costs more than a burst, or refunded.
     saved: u32,
-    /// What governor said last, if it said no: so many units, not before then.
-    refused: Option<(u32, Instant)>,
+    /// When what governor has given will all have grown back, if it gives
+    /// nothing more: its theoretical arrival time, which it does not show. Never
+    /// later than its own.
+    tat: Instant,
 }
 
 impl Smooth {
@@ -52,7 +54,19 @@ impl Smooth {
             burst,
             interval,
             saved: 0,
-            refused: None,
+            tat: Instant::now(),
+        }
+    }
+
+    /// Something was sent before there was this, and the last of it so long
+    /// ago: it may have used up the burst, and only what has grown back since
+    /// is there.
+    pub(super) fn recall(&mut self, age: Duration) {
+        let grown = age.as_nanos() / self.interval.as_nanos().max(1);
+        let grown = u32::try_from(grown).unwrap_or(u32::MAX);
+        if let Some(units) = NonZeroU32::new(self.burst.saturating_sub(grown)) {
+            // Of a whole burst: it cannot say no.
+            let _ = self.ask(units);
         }
     }
 
@@ -62,15 +76,23 @@ impl Smooth {
         while self.saved < cost {
             let wanted = (cost - self.saved).min(self.burst);
             let units = NonZeroU32::new(wanted).unwrap_or(NonZeroU32::MIN);
-            // It is never asked for more than a burst.
-            if let Ok(Err(not_until)) = self.governor.check_n(units) {
-                let TokioInstant(at) = not_until.earliest_possible();
-                self.refused = Some((wanted, at));
-                return Err(at);
-            }
+            self.ask(units)?;
             self.saved += wanted;
-            self.refused = None;
         }
+        Ok(())
+    }
+
+    /// Asks governor for units, a burst at most; else, when it has them.
+    fn ask(&mut self, units: NonZeroU32) -> Result<(), Instant> {
+        let now = Instant::now();
+        // Only more than a burst is refused for good.
+        if let Ok(Err(not_until)) = self.governor.check_n(units) {
+            let TokioInstant(at) = not_until.earliest_possible();
+            return Err(at);
+        }
+        let from = self.tat.max(now);
+        let tat = from.checked_add(times(self.interval, u64::from(units.get())));
+        self.tat = tat.unwrap_or(from);
         Ok(())
     }
 
@@ -90,19 +112,15 @@ impl Smooth {
     /// `start` on.
     pub(super) fn due(&self, units: u64, start: Instant) -> Instant {
         let wanted = units.saturating_sub(u64::from(self.saved));
-        let (ready, from) = match self.refused {
-            Some((ready, at)) => (ready, at),
-            // What governor would give now is not known: at most a burst.
-            None => (self.burst, start),
-        };
         if wanted == 0 {
             return start;
         }
-        let ready = u64::from(ready);
-        let at = if wanted >= ready {
-            from.checked_add(times(self.interval, wanted - ready))
+        // Then a whole burst is there.
+        let (whole, burst) = (self.tat.max(start), u64::from(self.burst));
+        let at = if wanted >= burst {
+            whole.checked_add(times(self.interval, wanted - burst))
         } else {
-            from.checked_sub(times(self.interval, ready - wanted))
+            whole.checked_sub(times(self.interval, burst - wanted))
         };
         at.map_or(start, |at| at.max(start))
     }

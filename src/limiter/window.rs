@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::gate::Spent;
 use crate::model::Limit;
 
 /// Up to so many units each is remembered by itself. Limits above it remember
@@ -69,7 +70,7 @@ struct Seen {
     /// exact.
     grain: Duration,
     origin: Instant,
-    /// When, rounded, and how many units. Ascending.
+    /// When they are free again, rounded, and how many units. Ascending.
     groups: VecDeque<(Instant, u64)>,
     units: u64,
 }
@@ -95,6 +96,16 @@ impl Windows {
             pending: VecDeque::new(),
             first: 0,
             limits: limits.iter().map(|limit| Seen::new(limit, now)).collect(),
+        }
+    }
+
+    /// Counts what was sent before there were these windows, as if it had had
+    /// no answer. For the start: nothing has been seen yet.
+    pub(super) fn recall(&mut self, spent: &[Spent], now: Instant) {
+        let mut youngest_first = spent.to_vec();
+        youngest_first.sort_by_key(|spent| spent.age);
+        for limit in &mut self.limits {
+            limit.recall(&youngest_first, self.transit, now);
         }
     }
 
@@ -193,6 +204,15 @@ impl Windows {
             .fold(start.max(now), Instant::max)
     }
 
+    /// The limit that has no room for longest, and until when, as
+    /// [`due`](Self::due) says it.
+    pub(super) fn used_up(&mut self, now: Instant) -> Option<(Limit, Instant)> {
+        self.advance(now);
+        let due = |limit: &Seen| (limit.limit(), limit.due(1, self.on_the_way, now, now));
+        let due = self.limits.iter().map(due);
+        due.filter(|(_, at)| *at > now).max_by_key(|(_, at)| *at)
+    }
+
     /// The entries remembered, for all limits.
     #[cfg(test)]
     pub(super) fn entries(&self) -> usize {
@@ -250,7 +270,19 @@ impl Seen {
         }
     }
 
-    /// Rounds up to the grain: a slot may be freed late, never early.
+    fn limit(&self) -> Limit {
+        Limit {
+            count: u32::try_from(self.count).unwrap_or(u32::MAX),
+            per: self.per,
+        }
+    }
+
+    /// When what was seen then is free again. Rounded up to the grain: a slot
+    /// may be freed late, never early.
+    fn free_at(&self, seen: Instant) -> Instant {
+        self.round(seen + self.per)
+    }
+
     fn round(&self, at: Instant) -> Instant {
         let grain = self.grain.as_nanos();
         if grain == 0 {
@@ -261,22 +293,51 @@ impl Seen {
         at + Duration::from_nanos(u64::try_from(up).unwrap_or(u64::MAX))
     }
 
-    fn record(&mut self, at: Instant, cost: u32) {
+    /// See [`Windows::recall`]. No more than the limit is remembered, and of
+    /// that the youngest: once so much is held nothing is admitted, whatever
+    /// else is; and it is the last to be freed.
+    fn recall(&mut self, youngest_first: &[Spent], transit: Duration, now: Instant) {
+        for spent in youngest_first {
+            let units = spent.units.min(self.count - self.units);
+            // By how long they are held still: an instant before the machine
+            // was started, when they were sent, cannot be told everywhere.
+            let held_for = (self.per + transit).saturating_sub(spent.age);
+            if units == 0 || held_for.is_zero() {
+                continue;
+            }
+            let free_at = self.round(now + held_for);
+            self.units += units;
+            match self.groups.front_mut() {
+                Some((first, held)) if *first <= free_at => *held += units,
+                _ => self.groups.push_front((free_at, units)),
+            }
+        }
+    }
+
+    fn record(&mut self, seen: Instant, cost: u32) {
         if cost == 0 {
             return;
         }
-        let at = self.round(at);
+        let free_at = self.free_at(seen);
         self.units += u64::from(cost);
-        match self.groups.back_mut() {
-            Some((last, units)) if *last >= at => *units += u64::from(cost),
-            _ => self.groups.push_back((at, u64::from(cost))),
+        let place = match self.groups.back() {
+            // Only what was sent before the start can be seen later than this.
+            Some((last, _)) if *last > free_at => {
+                self.groups.partition_point(|(at, _)| *at < free_at)
+            }
+            Some((last, _)) if *last == free_at => self.groups.len() - 1,
+            _ => self.groups.len(),
+        };
+        match self.groups.get_mut(place) {
+            Some((at, units)) if *at == free_at => *units += u64::from(cost),
+            _ => self.groups.insert(place, (free_at, u64::from(cost))),
         }
     }
 
     /// Undoes what was recorded; false where that has expired.
-    fn forget(&mut self, at: Instant, cost: u32) -> bool {
-        let at = self.round(at);
-        let Ok(index) = self.groups.binary_search_by_key(&at, |&(at, _)| at) else {
+    fn forget(&mut self, seen: Instant, cost: u32) -> bool {
+        let free_at = self.free_at(seen);
+        let Ok(index) = self.groups.binary_search_by_key(&free_at, |&(at, _)| at) else {
             return false;
         };
         let units = &mut self.groups[index].1;
@@ -290,8 +351,8 @@ impl Seen {
     }
 
     fn expire(&mut self, now: Instant) {
-        while let Some(&(at, units)) = self.groups.front()
-            && now.duration_since(at) >= self.per
+        while let Some(&(free_at, units)) = self.groups.front()
+            && free_at <= now
         {
             self.groups.pop_front();
             self.units -= units;
@@ -319,14 +380,14 @@ impl Seen {
     /// When so many units that are held now are free.
     fn freed(&self, wanted: u64, now: Instant) -> Instant {
         let mut freed = 0;
-        for &(at, units) in &self.groups {
+        for &(free_at, units) in &self.groups {
             freed += units;
             if freed >= wanted {
-                return at + self.per;
+                return free_at;
             }
         }
         // The others are unanswered, and may be answered now.
-        self.round(now) + self.per
+        self.free_at(now)
     }
 }
 

@@ -8,5 +8,6 @@ mod support;
 
 mod bad_input;
 mod batches;
+mod restart;
 mod streams;
 mod world;

@@ -5,6 +5,7 @@ mod filling;
 mod keys;
 mod late_leases;
 mod life;
+mod long_limits;
 mod order;
 mod world;
 

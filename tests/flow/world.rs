@@ -55,6 +55,7 @@ struct Scripted {
     name: &'static str,
     script: Script,
     ledger: Ledger,
+    cut: CancellationToken,
     safe: bool,
     key_window: Duration,
     keys: bool,
@@ -84,6 +85,9 @@ impl Single for Scripted {
         mut permit: Permit,
     ) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
+            if self.cut.is_cancelled() {
+                return std::future::pending().await;
+            }
             permit.written();
             let before = {
                 let mut ledger = self.ledger.lock().expect("the ledger");
@@ -180,6 +184,37 @@ pub struct World {
     catalog: Catalog,
     drain: CancellationToken,
     lane: JoinHandle<Result<(), StoreError>>,
+    cut: CancellationToken,
+}
+
+/// The targets of a world, and what they saw.
+struct Stage {
+    catalog: Catalog,
+    ledger: Ledger,
+    /// Cancelled, nothing reaches them any more.
+    cut: CancellationToken,
+    /// To all of them, sending again does no harm.
+    is_safe: bool,
+}
+
+impl Stage {
+    fn set(limits: &[&str], targets: Vec<TargetSpec>) -> Stage {
+        let (ledger, cut) = (Ledger::default(), CancellationToken::new());
+        let quota = QuotaConfig {
+            name: "quota".to_owned(),
+            limits: limits.iter().map(|l| l.parse().expect("a limit")).collect(),
+            pace: Pace::Window,
+            transit: Duration::from_millis(50),
+        };
+        let is_safe = targets.iter().all(|target| target.safe);
+        let entry = |target| entry(target, &quota, &ledger, &cut);
+        Stage {
+            catalog: Catalog::new(targets.into_iter().map(entry)),
+            ledger,
+            cut,
+            is_safe,
+        }
+    }
 }
 
 impl World {
@@ -190,24 +225,31 @@ impl World {
 
     /// The same on a store that may hold something already.
     pub fn on(store: Arc<dyn Store>, limits: &[&str], targets: Vec<TargetSpec>) -> World {
-        let ledger = Ledger::default();
-        let quota = QuotaConfig {
-            name: "quota".to_owned(),
-            limits: limits.iter().map(|l| l.parse().expect("a limit")).collect(),
-            pace: Pace::Window,
-            transit: Duration::from_millis(50),
-        };
-        let entries = targets
-            .into_iter()
-            .map(|target| entry(target, &quota, &ledger));
-        let catalog = Catalog::new(entries);
-        let wake = Wake::default();
+        let stage = Stage::set(limits, targets);
         let spec = LaneSpec {
-            targets: catalog.all().cloned().collect(),
+            targets: stage.catalog.all().cloned().collect(),
             hold_until: None,
             charged: false,
+            spent: Vec::new(),
             seed: 7,
         };
+        World::with(store, stage, spec)
+    }
+
+    /// The same, begun as a server begins on what another one has left.
+    pub async fn after(store: Arc<dyn Store>, limits: &[&str], targets: Vec<TargetSpec>) -> World {
+        let stage = Stage::set(limits, targets);
+        let safe = stage.is_safe;
+        let rescued = store.rescue(Arc::new(move |_, _, _| safe), now()).await;
+        rescued.expect("the store");
+        let targets = stage.catalog.all().cloned().collect();
+        let spec = LaneSpec::read(&*store, targets, true, 7).await;
+        World::with(store, stage, spec.expect("the store"))
+    }
+
+    fn with(store: Arc<dyn Store>, stage: Stage, spec: LaneSpec) -> World {
+        let (catalog, ledger, cut) = (stage.catalog, stage.ledger, stage.cut);
+        let wake = Wake::default();
         let lane = Lane::new(store.clone(), wake.clone(), spec);
         let gauges = lane.gauges().into_iter().collect();
         let drain = CancellationToken::new();
@@ -229,6 +271,7 @@ impl World {
             ledger,
             gauges,
             drain,
+            cut,
         }
     }
 
@@ -297,6 +340,17 @@ impl World {
         self.gauges[&TargetName::new(target)]()
     }
 
+    /// Ends it there and then, with whatever is under way; what its targets
+    /// saw.
+    pub async fn kill(self) -> Vec<Sent> {
+        // Senders are tasks of their own, and outlive the lane.
+        self.cut.cancel();
+        self.lane.abort();
+        self.drain.cancel();
+        assert!(self.lane.await.is_err_and(|end| end.is_cancelled()));
+        self.ledger.lock().expect("the ledger").clone()
+    }
+
     /// The lane goes from one moment to the next, and records nothing more.
     pub fn crash(self) {
         self.lane.abort();
@@ -324,11 +378,17 @@ fn limits_of_tests() -> Limits {
     }
 }
 
-fn entry(target: TargetSpec, quota: &QuotaConfig, ledger: &Ledger) -> Entry {
+fn entry(
+    target: TargetSpec,
+    quota: &QuotaConfig,
+    ledger: &Ledger,
+    cut: &CancellationToken,
+) -> Entry {
     let scripted = Scripted {
         name: target.name,
         script: target.script,
         ledger: ledger.clone(),
+        cut: cut.clone(),
         safe: target.safe,
         key_window: target.key_window,
         keys: target.keys,

@@ -12,6 +12,7 @@
 
 mod build;
 mod cancelling;
+mod charging;
 mod durable;
 mod rescuing;
 mod retrying;
@@ -87,6 +88,18 @@ over_every_store! {
     cancelling::a_sweep_of_a_running_batch_does_nothing,
     cancelling::items_on_the_wire_run_to_their_outcome,
     cancelling::swept_items_are_echoed_as_the_batch_asks,
+    charging::a_lease_is_charged_to_its_target_and_minute,
+    charging::charges_are_read_from_the_minute_on_that_holds_a_time,
+    charging::a_settle_refunds_what_was_not_sent,
+    charging::what_was_sent_counts_in_the_minute_of_its_settle,
+    charging::a_release_refunds_what_was_not_sent_and_a_new_lease_is_charged,
+    charging::a_released_chunk_is_charged_no_more,
+    charging::every_try_is_charged,
+    charging::a_settle_that_writes_nothing_is_charged_nothing,
+    charging::a_rescue_charges_what_may_have_been_sent_to_its_minute,
+    charging::a_rescue_in_strict_order_charges_the_one_that_may_have_been_sent,
+    charging::what_was_leased_of_a_stopped_batch_is_settled_as_ever,
+    charging::old_charges_are_pruned_and_no_others,
     rescuing::a_rescue_puts_unsafe_items_in_doubt,
     rescuing::a_rescue_queues_safe_items_as_unanswered,
     rescuing::a_rescue_tells_safe_items_from_unsafe_ones,

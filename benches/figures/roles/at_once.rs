@@ -110,6 +110,7 @@ pub async fn play(keeps: Keeps) -> anyhow::Result<()> {
             targets: catalog.all().cloned().collect(),
             hold_until: None,
             charged: false,
+            spent: Vec::new(),
             seed: 1,
         },
     );

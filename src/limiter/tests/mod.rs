@@ -1,5 +1,6 @@
 //! What a gate's users see, under paused time.
 
+mod restart;
 mod rule;
 
 use std::future::Future;
@@ -28,6 +29,7 @@ fn gate(limits: &[&str], pace: Pace, concurrency: &[u32]) -> Gate {
         pace,
         transit: ms(50),
         concurrency: concurrency.to_vec(),
+        spent: Vec::new(),
     })
 }
 

@@ -17,6 +17,8 @@ struct Traffic {
     limits: Vec<(u32, u64)>,
     transit: u64,
     concurrency: Vec<u32>,
+    /// What was sent before: how long ago, and how many units.
+    spent: Vec<(u64, u64)>,
     requests: Vec<Request>,
     /// When, and for how long.
     holds: Vec<(u64, u64)>,
@@ -98,15 +100,17 @@ fn traffic() -> impl Strategy<Value = Traffic> {
         prop::collection::vec((1..=8_u32, even(1_000).prop_map(|per| per + 2)), 1..=3),
         even(60),
         prop::collection::vec(1..=5_u32, 3),
+        prop::collection::vec((even(1_200), 0..4_u64), 0..6),
         prop::collection::vec(request, 1..50),
         prop::collection::vec((odd(2_000), even(500).prop_map(|wait| wait + 1)), 0..2),
         prop::collection::vec((odd(3_000), 0..12_u32), 0..20),
     )
         .prop_map(
-            |(limits, transit, concurrency, requests, holds, questions)| Traffic {
+            |(limits, transit, concurrency, spent, requests, holds, questions)| Traffic {
                 limits,
                 transit,
                 concurrency,
+                spent,
                 requests,
                 holds,
                 questions,
@@ -160,6 +164,13 @@ async fn run_request(no: usize, request: Request, gate: Gate, scribe: Scribe) {
     scribe.note(Event::Dropped(no));
 }
 
+fn spent(&(age, units): &(u64, u64)) -> Spent {
+    Spent {
+        age: ms(age),
+        units,
+    }
+}
+
 /// Waits until then, and until all others are done with that moment.
 async fn settled(at: u64) {
     sleep(ms(at)).await;
@@ -187,6 +198,7 @@ fn run(traffic: &Traffic, pace: Pace) -> Log {
             pace,
             transit: ms(traffic.transit),
             concurrency: traffic.concurrency.clone(),
+            spent: traffic.spent.iter().map(spent).collect(),
         });
         let scribe = Scribe {
             start: Instant::now(),
@@ -262,6 +274,15 @@ impl<'a> Rule<'a> {
         Some(held.answered.map_or(latest, |at| at.min(latest)))
     }
 
+    /// Units that were sent before, and that the target can have seen less
+    /// than so long before then.
+    fn spent(&self, per: u64, then: u64) -> u32 {
+        let transit = self.traffic.transit;
+        let spent = self.traffic.spent.iter();
+        let counts = spent.filter(|(age, _)| then + age < transit + per);
+        u32::try_from(counts.map(|(_, units)| units).sum::<u64>()).unwrap()
+    }
+
     fn allows(&self, no: usize, now: u64) -> bool {
         let within = |&(count, per): &(u32, u64)| {
             let counts = |held: &&Held| match self.seen(held) {
@@ -269,7 +290,8 @@ impl<'a> Rule<'a> {
                 None => !held.dropped && !held.spent,
             };
             let held = self.held.iter().filter(counts);
-            held.map(|held| self.cost(held.no)).sum::<u32>() + self.cost(no) <= count
+            let held = held.map(|held| self.cost(held.no)).sum::<u32>();
+            held + self.spent(per, now) + self.cost(no) <= count
         };
         self.hold <= now && self.traffic.limits.iter().all(within)
     }
@@ -336,6 +358,10 @@ impl<'a> Rule<'a> {
 /// All moments at which the rule may come to allow something.
 fn moments(traffic: &Traffic, log: &Log) -> BTreeSet<u64> {
     let mut moments = BTreeSet::new();
+    for &(age, _) in &traffic.spent {
+        let free = |&(_, per): &(u32, u64)| (traffic.transit + per).checked_sub(age);
+        moments.extend(traffic.limits.iter().filter_map(free));
+    }
     for &(at, event) in log {
         moments.insert(at);
         for &(_, per) in &traffic.limits {
@@ -397,12 +423,29 @@ fn check_target(traffic: &Traffic, log: &Log) {
         .iter()
         .filter_map(|held| Some((held.sent?, rule.seen(held)?, rule.cost(held.no))))
         .collect();
+    // The worst windows begin at the latest arrival of some request, which may
+    // have been sent before: what is negative then begins at 0 here, and ends
+    // as much sooner.
+    let transit = traffic.transit;
+    let before = traffic.spent.iter().map(|(age, _)| (transit, *age));
+    let starts = spans.iter().map(|&(_, last, _)| (last, 0)).chain(before);
+    let starts: Vec<(u64, u64)> = starts.collect();
     for &(count, per) in &traffic.limits {
-        // The worst windows begin at the latest arrival of some request.
-        for &(_, from, _) in &spans {
-            let inside = |&&(first, last, _): &&(u64, u64, u32)| first < from + per && last >= from;
+        for &(at, back) in &starts {
+            let inside = |&&(first, last, _): &&(u64, u64, u32)| {
+                first + back < at + per && last + back >= at
+            };
             let seen: u32 = spans.iter().filter(inside).map(|span| span.2).sum();
-            assert!(seen <= count, "{seen} in the {per} ms from {from}");
+            let spent = traffic.spent.iter();
+            // Sent at any time before, and seen at the latest then.
+            let spent = spent.filter(|(age, _)| transit + back >= at + age);
+            let spent: u64 = spent.map(|(_, units)| units).sum();
+            let most = u64::from(seen) + spent;
+            // It is not for the gate that too many were sent before.
+            assert!(
+                seen == 0 || most <= u64::from(count),
+                "{most} in the {per} ms from {at} - {back}"
+            );
         }
     }
 }

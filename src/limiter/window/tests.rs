@@ -32,6 +32,32 @@ fn little_is_remembered_of_a_million_sends_under_large_limits() {
 }
 
 #[test]
+fn little_is_remembered_of_a_month_of_minutes() {
+    let start = Instant::now();
+    let limits = limits(&["100000000/31d", "20/31d"]);
+    let mut windows = Windows::new(&limits, TRANSIT, start);
+    let minutes: Vec<Spent> = (0..44_640)
+        .map(|minute| Spent {
+            age: Duration::from_mins(minute),
+            units: 3,
+        })
+        .collect();
+    windows.recall(&minutes, start);
+    assert!(windows.entries() <= 2_048 + 1 + 7, "{}", windows.entries());
+    assert!(!windows.admits(1, start));
+}
+
+#[test]
+fn what_was_sent_before_the_machine_was_started_is_held_no_longer_than_its_window() {
+    let start = Instant::now();
+    let mut windows = Windows::new(&limits(&["1/31d"]), TRANSIT, start);
+    let age = Duration::from_hours(31 * 24 - 1);
+    windows.recall(&[Spent { age, units: 1 }], start);
+    let due = windows.due(1, start, Reserved::AreSent, start);
+    assert_eq!(due, start + Duration::from_hours(1) + TRANSIT);
+}
+
+#[test]
 fn entries_answered_out_of_order_do_not_pile_up() {
     let start = Instant::now();
     let mut windows = Windows::new(&limits(&["10/s"]), TRANSIT, start);
@@ -67,6 +93,12 @@ fn a_limit_of_any_size_overflows_nothing() {
         per: Duration::from_nanos(1),
     };
     let mut windows = Windows::new(&[huge, tiny], Duration::MAX, start);
+    for age in [Duration::ZERO, Duration::MAX] {
+        let units = u64::MAX;
+        windows.recall(&[Spent { age, units }, Spent { age, units }], start);
+    }
+    assert!(!windows.admits(1, start));
+    let mut windows = Windows::new(&[huge, tiny], Duration::MAX, start);
     windows.reserve(1);
     let send = windows.sent(1, start);
     windows.answered(send, start);
@@ -85,14 +117,22 @@ proptest! {
     fn a_large_limit_holds_and_frees_late_by_a_grain_at_most(
         count in 2_049..4_000_u32,
         per_ms in 1..1_500_u64,
+        spent in prop::collection::vec((0..1_700_000_u64, 1..900_u32), 0..9),
         sends in sends(),
     ) {
-        let start = Instant::now();
+        let start = Instant::now() + Duration::from_secs(10);
         let per = Duration::from_millis(per_ms);
         let mut windows = Windows::new(&[Limit { count, per }], TRANSIT, start);
         let grain = per / EXACT;
         // When it was seen at the latest, and the cost.
         let mut seen: Vec<(Instant, u32)> = Vec::new();
+        let mut before = Vec::new();
+        for (age, cost) in spent {
+            let age = Duration::from_micros(age);
+            before.push(Spent { age, units: cost.into() });
+            seen.push((start.checked_sub(age).unwrap() + TRANSIT, cost));
+        }
+        windows.recall(&before, start);
         let held = |seen: &[(Instant, u32)], at: Instant| -> u32 {
             let inside = seen.iter().filter(|(seen, _)| at < *seen + per);
             inside.map(|(_, cost)| cost).sum()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::bits::Bits;
+use super::super::ready::count;
 use super::super::rows::{ChunkRow, Done, Rows};
 use super::super::{SafeToRepeat, codec};
 use super::{Ledger, Why, advance_chunk, remaining, stopped};
@@ -60,15 +61,15 @@ impl<R: Rows> Ledger<'_, R> {
         let items = self.rows.chunk_items(chunk.no)?;
         let left = chunk.left();
         self.land(left)?;
+        let maybe_sent = self.maybe_sent(remaining(&chunk, items)?);
         if let Some(minute) = chunk.charged_minute.take() {
-            // Any of them may have been sent, until just now.
-            self.recharge(minute, left, left)?;
+            // These may have been, until just now.
+            self.recharge(minute, left, count(maybe_sent.len())?)?;
         }
         let tried_for = chunk.since_ms.map_or(0, |since_ms| self.now_ms - since_ms);
         let tried_for = Duration::from_millis(tried_for.max(0).unsigned_abs());
         let target = self.batch.spec.target.clone();
-        let (mut again, in_doubt): (Vec<_>, Vec<_>) = self
-            .maybe_sent(remaining(&chunk, items)?)
+        let (mut again, in_doubt): (Vec<_>, Vec<_>) = maybe_sent
             .into_iter()
             .partition(|(_, item)| safe(&target, item, tried_for));
         let attempts = chunk.attempt + 1;
