@@ -3,6 +3,8 @@
 
 #[path = "cli/fake.rs"]
 mod fake;
+#[path = "cli/lifecycle.rs"]
+mod lifecycle;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -239,12 +241,12 @@ async fn every_result_can_be_written_to_a_file() {
     let run = run(&fake, &["submit", &file, "-t", "crm", "--results", &out]).await;
     assert_eq!(run.status, 2, "{}", run.stderr);
     insta::assert_snapshot!(read(&out), @r#"
-    index,id,status,target_status,kind,error,fields,attempts,reply,item.nr,item.name,item.email,item.zip
-    0,0,succeeded,201,,,,1,"{""ok"":true}",,,,
-    1,1,failed,422,REJECTED,validation failed,email: must be an e-mail address,1,,a2,"Bo
+    index,id,status,target_status,kind,error,fields,attempts,replayed,reply,item.nr,item.name,item.email,item.zip
+    0,0,succeeded,201,,,,1,,"{""ok"":true}",,,,
+    1,1,failed,422,REJECTED,validation failed,email: must be an e-mail address,1,,,a2,"Bo
     Berg",bo,04567
-    2,2,succeeded,201,,,,1,"{""ok"":true}",,,,
-    3,3,failed,422,REJECTED,validation failed,email: must be an e-mail address,1,,a4,Di,,2
+    2,2,succeeded,201,,,,1,,"{""ok"":true}",,,,
+    3,3,failed,422,REJECTED,validation failed,email: must be an e-mail address,1,,,a4,Di,,2
     "#);
 }
 
@@ -333,6 +335,7 @@ async fn ctrl_c_ends_the_following_and_not_the_batch() {
         run.stderr,
         format!(
             "batch {id} goes on\n  to follow it:  flowgate watch {id}\n  \
+             to hold it:    flowgate pause {id}\n  \
              to stop it:    flowgate cancel {id}\n"
         )
     );

@@ -29,10 +29,7 @@ pub async fn run(args: Args, session: &Session) -> anyhow::Result<ExitCode> {
     let batch = answer.into_inner().batch.unwrap_or_default();
     let progress = batch.progress.clone().unwrap_or_default();
     let id = &batch.id;
-    let counts = format!(
-        "{} succeeded, {} failed",
-        progress.succeeded, progress.failed
-    );
+    let counts = show::outcomes(&batch);
     let text = match batch.state() {
         BatchState::Cancelled => format!("batch {id} is cancelled: {counts}"),
         state if show::is_final(state) => {

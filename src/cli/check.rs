@@ -65,20 +65,30 @@ impl Display for Summary<'_> {
             "server",
             format_args!(
                 "{}, {} calls at once, {} on each of {} connections; {} for items on their way to the \
-                 disk; a heartbeat every {}; drains for at most {}",
+                 disk; a heartbeat every {}; drains for at most {}; seals what nobody fills for {}",
                 server.listen,
                 server.max_calls,
                 server.max_streams,
                 server.max_connections,
                 show_size(server.intake_memory),
                 show_duration(server.heartbeat),
-                show_duration(server.drain)
+                show_duration(server.drain),
+                show_duration(server.open_timeout)
             ),
         )?;
         match &config.store {
             StoreConfig::Sqlite { path } => line(f, "store", path.display())?,
             StoreConfig::Memory => line(f, "store", "in memory: gone with the process")?,
         }
+        line(
+            f,
+            "kept",
+            format_args!(
+                "finished batches for {}, keys of items for {}",
+                show_duration(config.retention.batches),
+                show_duration(config.retention.keys)
+            ),
+        )?;
         for target in &config.targets {
             writeln!(f)?;
             self.target(f, target)?;
@@ -283,7 +293,8 @@ fn repeating(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
     let again = if http.repeatable {
         "every item: the target is repeatable".to_owned()
     } else if let Some(header) = &http.idempotency_header {
-        format!("every item, with the same {header}")
+        let window = show_duration(http.key_window);
+        format!("every item, with the same {header}, for {window}")
     } else if http.idempotent_methods {
         "GET, PUT and DELETE".to_owned()
     } else {
@@ -378,8 +389,9 @@ mod tests {
         let said = Summary(&loaded).to_string();
         assert!(!said.contains("hunter2"), "{said}");
         insta::assert_snapshot!(said, @r"
-        server          127.0.0.1:50051, 1024 calls at once, 256 on each of 1024 connections; 64MiB for items on their way to the disk; a heartbeat every 15s; drains for at most 30s
+        server          127.0.0.1:50051, 1024 calls at once, 256 on each of 1024 connections; 64MiB for items on their way to the disk; a heartbeat every 15s; drains for at most 30s; seals what nobody fills for 10m
         store           /etc/flowgate/flowgate.db
+        kept            finished batches for 7d, keys of items for 1d
 
         target guests: POST https://api.example.com/v1/guests
           limits        100/s and 100000/d, paced by window, transit up to 50ms
@@ -408,7 +420,7 @@ mod tests {
           concurrency   up to 50 requests under way
           time-outs     30s a request, 5s a connection; kept 4s without a request
           tries         up to 10, up to 200ms apart at first and 30s at last, for 1h
-          sent again    after a 5xx or no answer: every item, with the same idempotency-key
+          sent again    after a 5xx or no answer: every item, with the same idempotency-key, for 1d
           actions       create: POST /notes
                         update: PATCH /notes/{id}
                         delete: refused

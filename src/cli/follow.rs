@@ -305,6 +305,7 @@ pub fn conclude(
 pub fn goes_on(batch_id: &str) -> String {
     format!(
         "batch {batch_id} goes on\n  to follow it:  flowgate watch {batch_id}\n  \
+         to hold it:    flowgate pause {batch_id}\n  \
          to stop it:    flowgate cancel {batch_id}"
     )
 }

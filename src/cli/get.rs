@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{Problem, Session, show};
-use crate::proto::{Batch, GetBatchRequest};
+use crate::proto::{Batch, GetBatchRequest, Ordering, SealedBy, StoppedBy};
 
 const EXAMPLES: &str = "\
 Example:
@@ -48,7 +48,7 @@ pub fn describe(batch: &Batch) -> String {
         let _ = writeln!(text, "{name:<10}  {}", super::terminal::clean(&value));
     };
     line("batch", batch.id.clone());
-    line("target", spec.target);
+    line("target", spec.target.clone());
     line("state", show::state(batch.state()).to_owned());
     let open = if batch.sealed { "" } else { " so far (open)" };
     line("items", format!("{}{open}", progress.total));
@@ -67,13 +67,31 @@ pub fn describe(batch: &Batch) -> String {
     if !show::is_final(batch.state()) {
         line("in flight", progress.in_flight.to_string());
         line("queued", progress.queued.to_string());
-        line("rate", show::rate(progress.items_per_second));
+        match (progress.waiting, progress.time_left) {
+            (Some(waiting), _) => line("waiting", waiting.reason),
+            (None, left) => {
+                line("rate", show::rate(progress.items_per_second));
+                if let Some(left) = left.and_then(|left| left.try_into().ok()) {
+                    line("time left", show::duration(left));
+                }
+            }
+        }
     }
-    if let Some(left) = progress.time_left.and_then(|left| left.try_into().ok()) {
-        line("time left", show::duration(left));
+    match batch.stopped_by() {
+        StoppedBy::Unspecified => {}
+        by => line("stopped by", show::stopped_by(by).to_owned()),
     }
-    if let Some(waiting) = progress.waiting {
-        line("waiting", waiting.reason);
+    if batch.sealed_by() == SealedBy::Timeout {
+        line("sealed by", "the server: nobody filled it".to_owned());
+    }
+    if spec.ordering() == Ordering::Strict {
+        line("order", "strict".to_owned());
+    }
+    if spec.deadline.is_some() {
+        line("deadline", show::time(spec.deadline.as_ref()));
+    }
+    if let Some(policy) = &spec.failure_policy {
+        line("stops", show::policy(policy));
     }
     if !spec.request_id.is_empty() {
         line("request id", spec.request_id);
@@ -101,6 +119,9 @@ pub fn to_json(batch: &Batch) -> serde_json::Value {
         .waiting
         .as_ref()
         .map(|waiting| json!({ "reason": waiting.reason, "until": time(&waiting.until) }));
+    let policy = spec.failure_policy.as_ref().map(
+        |policy| json!({ "stop_after": policy.stop_after, "stop_at_share": policy.stop_at_share }),
+    );
     json!({
         "id": batch.id,
         "target": spec.target,
@@ -108,6 +129,11 @@ pub fn to_json(batch: &Batch) -> serde_json::Value {
         "labels": spec.labels,
         "state": show::state(batch.state()),
         "sealed": batch.sealed,
+        "sealed_by": named(batch.sealed_by().as_str_name(), "SEALED_BY_"),
+        "stopped_by": named(batch.stopped_by().as_str_name(), "STOPPED_BY_"),
+        "ordering": named(spec.ordering().as_str_name(), "ORDERING_"),
+        "deadline": time(&spec.deadline),
+        "failure_policy": policy,
         "progress": {
             "total": progress.total,
             "completed": progress.completed,
@@ -125,4 +151,11 @@ pub fn to_json(batch: &Batch) -> serde_json::Value {
         "start_time": time(&batch.start_time),
         "finish_time": time(&batch.finish_time),
     })
+}
+
+/// The name of an enum's value without its prefix; none for the one that says
+/// nothing.
+fn named(name: &'static str, prefix: &str) -> Option<&'static str> {
+    let name = name.strip_prefix(prefix).unwrap_or(name);
+    Some(name).filter(|name| *name != "UNSPECIFIED")
 }

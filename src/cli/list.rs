@@ -24,7 +24,7 @@ pub struct Args {
     /// Only those for this target.
     #[arg(long, short)]
     pub target: Option<String>,
-    /// Only those in this state: running, cancelling, succeeded,
+    /// Only those in this state: running, paused, cancelling, succeeded,
     /// `partially_succeeded`, failed or cancelled. May be repeated.
     #[arg(long = "state", value_name = "STATE", value_parser = show::parse_state)]
     pub states: Vec<BatchState>,
@@ -78,7 +78,7 @@ pub async fn run(args: Args, session: &Session) -> anyhow::Result<ExitCode> {
 }
 
 fn table(batches: &[Batch]) -> String {
-    let mut table = plain_table(&[
+    let mut header = vec![
         "batch",
         "target",
         "state",
@@ -86,11 +86,18 @@ fn table(batches: &[Batch]) -> String {
         "succeeded",
         "failed",
         "created",
-    ]);
-    for batch in batches {
+    ];
+    let remarks: Vec<String> = batches.iter().map(show::remarks).collect();
+    // Mostly there are none.
+    let has_remarks = remarks.iter().any(|remark| !remark.is_empty());
+    if has_remarks {
+        header.push("remarks");
+    }
+    let mut table = plain_table(&header);
+    for (batch, remark) in batches.iter().zip(remarks) {
         let progress = batch.progress.clone().unwrap_or_default();
         let target = batch.spec.as_ref().map_or("", |spec| &spec.target);
-        table.add_row([
+        let cells = [
             batch.id.clone(),
             terminal::clean(target),
             show::state(batch.state()).to_owned(),
@@ -98,7 +105,8 @@ fn table(batches: &[Batch]) -> String {
             progress.succeeded.to_string(),
             progress.failed.to_string(),
             show::time(batch.create_time.as_ref()),
-        ]);
+        ];
+        table.add_row(cells.into_iter().chain(has_remarks.then_some(remark)));
     }
     printed(&mut table)
 }

@@ -8,14 +8,20 @@ pub mod connect;
 pub mod demo;
 pub mod get;
 pub mod list;
+pub mod pause;
 pub mod results;
+pub mod resume;
+pub mod retry;
 pub mod serve;
+pub mod stops;
 pub mod submit;
 pub mod targets;
 pub mod watch;
 
+mod advice;
 mod failures;
 mod follow;
+mod handover;
 mod payload;
 mod plan;
 mod problem;
@@ -86,6 +92,7 @@ Examples:
   flowgate targets                                what items can be sent to
   flowgate submit guests.csv --target crm         send a file, and see what becomes of it
   flowgate results ID --failed --output fix.csv   the failed rows, to correct and submit again
+  flowgate retry ID                               those that may do better as they are, again
 
 Exit status: 0 all items succeeded, 2 some failed, 1 anything else, 130 after Ctrl-C.";
 
@@ -123,7 +130,10 @@ enum Command {
     Results(results::Args),
     Get(get::Args),
     List(list::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
     Cancel(cancel::Args),
+    Retry(retry::Args),
     Targets(targets::Args),
 }
 
@@ -170,7 +180,10 @@ async fn dispatch(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Results(args) => results::run(args, &session).await,
         Command::Get(args) => get::run(args, &session).await,
         Command::List(args) => list::run(args, &session).await,
+        Command::Pause(args) => pause::run(args, &session).await,
+        Command::Resume(args) => resume::run(args, &session).await,
         Command::Cancel(args) => cancel::run(args, &session).await,
+        Command::Retry(args) => Ok(retry::run(args, &session).await?.into()),
         Command::Targets(args) => targets::run(args, &session).await,
     }
 }

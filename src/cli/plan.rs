@@ -47,7 +47,7 @@ impl Plan {
         let derived = checked
             .as_ref()
             .filter(|_| !args.new)
-            .map(|checked| derived_id(&checked.digest, &args.target, &shape));
+            .map(|checked| derived_id(&checked.digest, args, &shape));
         let request_id = args
             .request_id
             .clone()
@@ -61,18 +61,20 @@ impl Plan {
     }
 }
 
-/// The same for the same content, target and reading of it, so that the same
-/// command typed twice is one batch.
-fn derived_id(digest: &[u8; 32], target: &str, shape: &Shape) -> String {
+/// The same for the same content, target, order and reading of it, so that the
+/// same command typed twice is one batch.
+fn derived_id(digest: &[u8; 32], args: &Args, shape: &Shape) -> String {
     let mut hasher = Sha256::new();
     hasher.update(digest);
     let format = format!("{:?} {:?}", shape.format, shape.delimiter);
     let absent = String::from("\0");
+    let order = if args.stops.ordered { "strict" } else { "" };
     for part in [
-        target,
+        &args.target,
         &format,
         shape.id_column.as_ref().unwrap_or(&absent),
         shape.key_column.as_ref().unwrap_or(&absent),
+        order,
     ] {
         // With its length, so that no two lists of parts run together alike.
         hasher.update((part.len() as u64).to_be_bytes());
@@ -101,23 +103,27 @@ mod tests {
 
     #[test]
     fn a_request_id_is_the_same_for_the_same_and_another_for_all_else() {
-        let first = derived_id(&[1; 32], "crm", &shape());
-        assert_eq!(first, derived_id(&[1; 32], "crm", &shape()));
+        let crm = Args::new("a.csv", "crm");
+        let first = derived_id(&[1; 32], &crm, &shape());
+        assert_eq!(first, derived_id(&[1; 32], &crm, &shape()));
         assert_eq!(first.len(), "file-".len() + 32);
+        let mut ordered = crm.clone();
+        ordered.stops.ordered = true;
         let column = |id: Option<&str>, key: Option<&str>| Shape {
             id_column: id.map(str::to_owned),
             key_column: key.map(str::to_owned),
             ..shape()
         };
         let others = [
-            derived_id(&[2; 32], "crm", &shape()),
-            derived_id(&[1; 32], "erp", &shape()),
-            derived_id(&[1; 32], "crm", &column(Some("nr"), None)),
-            derived_id(&[1; 32], "crm", &column(None, Some("nr"))),
-            derived_id(&[1; 32], "crm", &column(Some(""), None)),
+            derived_id(&[2; 32], &crm, &shape()),
+            derived_id(&[1; 32], &Args::new("a.csv", "erp"), &shape()),
+            derived_id(&[1; 32], &ordered, &shape()),
+            derived_id(&[1; 32], &crm, &column(Some("nr"), None)),
+            derived_id(&[1; 32], &crm, &column(None, Some("nr"))),
+            derived_id(&[1; 32], &crm, &column(Some(""), None)),
             derived_id(
                 &[1; 32],
-                "crm",
+                &crm,
                 &Shape {
                     delimiter: Some(b';'),
                     ..shape()

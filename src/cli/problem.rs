@@ -92,6 +92,8 @@ fn advice_on_reason(reason: &str) -> Option<&'static str> {
         "INVALID_BATCH_ID" => "a batch id is the UUID that submit printed; `flowgate list` has it",
         "REQUEST_ID_REUSED" => "give another --request-id, or --new to submit it as a new batch",
         "BATCH_TOO_LARGE" => "split the file and submit the parts",
+        "NOT_FINISHED" => "`flowgate watch` follows it to its end, `flowgate cancel` ends it",
+        "NOTHING_TO_RETRY" => "`flowgate get` shows the kinds that there are: --kind KIND",
         "CURSOR_IN_FUTURE" => "leave out --cursor to see all of it",
         _ => return None,
     })
@@ -143,6 +145,11 @@ pub fn is_passing(status: &Status) -> bool {
         Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded => !from_flowgate,
         _ => false,
     }
+}
+
+/// What a status says for programs.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
 }
 
 /// How long the server asks to wait before the next try.

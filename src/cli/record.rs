@@ -65,6 +65,7 @@ impl Recorder {
             "error",
             "fields",
             "attempts",
+            "replayed",
             "reply",
         ];
         // Prefixed, since a file may well have an `id` of its own.
@@ -138,6 +139,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retryable: Option<bool>,
     attempts: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -165,6 +168,7 @@ impl<'a> Line<'a> {
             fields: Vec::new(),
             retryable: None,
             attempts: result.attempts,
+            replayed: result.replayed,
             reply: None,
             reply_truncated: false,
             item: result.item.as_ref().map(Enclosed::of),
@@ -220,6 +224,7 @@ impl<'a> Line<'a> {
             self.error.clone().unwrap_or_default(),
             fields.join("; "),
             self.attempts.to_string(),
+            if self.replayed { "true" } else { "" }.to_owned(),
             self.reply.as_ref().map_or("", |r| r.get()).to_owned(),
         ]
     }
@@ -269,14 +274,19 @@ mod tests {
         let kept = Kept::default();
         let columns = Some(vec!["id".to_owned(), "email".to_owned()]);
         let mut file = Recorder::new(Box::new(kept.clone()), Format::Csv, columns).unwrap();
-        file.add(&good(0)).unwrap();
+        file.add(&ItemResult {
+            attempts: 0,
+            replayed: true,
+            ..good(0)
+        })
+        .unwrap();
         file.add(&bad(1, "email", r#"{"id":"7","email":"x,y"}"#))
             .unwrap();
         file.flush().unwrap();
         insta::assert_snapshot!(kept.text(), @r#"
-        index,id,status,target_status,kind,error,fields,attempts,reply,item.id,item.email
-        0,0,succeeded,201,,,,1,,,
-        1,1,failed,422,REJECTED,the target refused it,email: is not valid,1,,7,"x,y"
+        index,id,status,target_status,kind,error,fields,attempts,replayed,reply,item.id,item.email
+        0,0,succeeded,201,,,,0,true,,,
+        1,1,failed,422,REJECTED,the target refused it,email: is not valid,1,,,7,"x,y"
         "#);
     }
 

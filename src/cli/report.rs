@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::source::Lines;
 use super::tally::Tally;
 use super::terminal::{Paint, clean, cut};
-use super::{Ending, failures, show};
-use crate::proto::{Batch, BatchState};
+use super::{Ending, advice, failures, show};
+use crate::proto::{Batch, BatchState, FailureKind, SealedBy, StoppedBy};
 
 /// Causes beyond these are counted together.
 const CAUSES: usize = 12;
@@ -35,6 +35,7 @@ pub fn ending(batch: &Batch) -> Ending {
 /// The report on a finished batch.
 pub fn report(tally: &Tally, batch: &Batch, lines: &Lines, page: Page) -> String {
     let mut text = summary(batch, page);
+    text.push_str(&circumstances(tally, batch));
     if !tally.causes.is_empty() {
         let _ = write!(text, "\n{}\n", page.paint.bold("Failures"));
         text.push_str(&causes(tally, page));
@@ -52,7 +53,7 @@ pub fn report(tally: &Tally, batch: &Batch, lines: &Lines, page: Page) -> String
         text.push('\n');
     }
     if tally.failed > 0 {
-        text.push_str(&hints(tally, batch, page));
+        text.push_str(&advice::next(tally, batch, page.failed_file));
     }
     text
 }
@@ -78,6 +79,54 @@ fn summary(batch: &Batch, page: Page) -> String {
         let _ = write!(text, ", in {}", show::duration(took));
     }
     let _ = writeln!(text, " (batch {})", batch.id);
+    text
+}
+
+/// What else there is to say of how it went: a line each.
+fn circumstances(tally: &Tally, batch: &Batch) -> String {
+    let progress = batch.progress.clone().unwrap_or_default();
+    let spec = batch.spec.clone().unwrap_or_default();
+    let unsent = |kind: FailureKind| {
+        let counts = progress.failed_by_kind.iter();
+        let count = counts.filter(|count| count.kind() == kind);
+        format!("{} not sent", count.map(|count| count.count).sum::<u32>())
+    };
+    let mut text = String::new();
+    match batch.stopped_by() {
+        StoppedBy::FailurePolicy => {
+            let policy = spec.failure_policy.as_ref().map(show::policy);
+            let _ = writeln!(
+                text,
+                "Stopped by its failure policy ({}): {}",
+                policy.unwrap_or_default(),
+                unsent(FailureKind::Aborted)
+            );
+        }
+        StoppedBy::Deadline => {
+            let _ = writeln!(
+                text,
+                "Stopped by its deadline ({}): {}",
+                show::time(spec.deadline.as_ref()),
+                unsent(FailureKind::Expired)
+            );
+        }
+        // The summary says so.
+        StoppedBy::Cancel | StoppedBy::Unspecified => {}
+    }
+    if batch.sealed_by() == SealedBy::Timeout {
+        let held = show::count(progress.total, "item");
+        let _ = writeln!(
+            text,
+            "Nobody filled it for too long: the server sealed it with the {held} that it had"
+        );
+    }
+    if tally.replayed > 0 {
+        let _ = writeln!(
+            text,
+            "{} not sent: earlier items had the same keys, and theirs are the outcomes (replayed)",
+            tally.replayed
+        );
+    }
     text
 }
 
@@ -110,25 +159,13 @@ fn causes(tally: &Tally, page: Page) -> String {
     text
 }
 
-/// What to do about the failures.
-fn hints(tally: &Tally, batch: &Batch, page: Page) -> String {
-    let mut text = String::from("\n");
-    if tally.rows.len() < tally.failed as usize {
-        text.push_str("To see all of them: --all-failures\n");
-    }
-    let _ = write!(
-        text,
-        "To correct them and submit them again:\n  flowgate results {} --failed -o {}\n",
-        batch.id, page.failed_file
-    );
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tally::testing::{bad, good, results};
     use super::*;
-    use crate::proto::{BatchEvent, Progress, batch_event};
+    use crate::proto::{
+        BatchEvent, BatchSpec, FailureCount, FailurePolicy, ItemResult, Progress, batch_event,
+    };
     use prost_types::Timestamp;
 
     fn page() -> Page {
@@ -214,6 +251,38 @@ mod tests {
         let text = report(&tally, &batch, &Lines::default(), page());
         assert_eq!(text, "2 succeeded, 0 failed, in 4 s (batch b-1)\n");
         assert_eq!(ending(&batch), Ending::Succeeded);
+    }
+
+    #[test]
+    fn what_stopped_it_and_what_was_replayed_is_said() {
+        let kind = |kind: FailureKind, count| FailureCount {
+            kind: kind.into(),
+            count,
+        };
+        let mut batch = finished(1, 480);
+        batch.stopped_by = StoppedBy::FailurePolicy.into();
+        batch.spec = Some(BatchSpec {
+            failure_policy: Some(FailurePolicy {
+                stop_after: 3,
+                stop_at_share: 0.0,
+            }),
+            ..BatchSpec::default()
+        });
+        batch.progress.as_mut().unwrap().failed_by_kind = vec![
+            kind(FailureKind::Rejected, 3),
+            kind(FailureKind::Aborted, 477),
+        ];
+        let replayed = ItemResult {
+            replayed: true,
+            ..good(0)
+        };
+        let tally = tally(0, vec![replayed], &batch);
+        let text = report(&tally, &batch, &Lines::default(), page());
+        insta::assert_snapshot!(text, @r"
+        1 succeeded, 480 failed, in 4 s (batch b-1)
+        Stopped by its failure policy (at 3 failures): 477 not sent
+        1 not sent: earlier items had the same keys, and theirs are the outcomes (replayed)
+        ");
     }
 
     #[test]

@@ -31,7 +31,8 @@ Examples:
   flowgate results ID --output all.csv
   flowgate results ID --failed --output failed.csv
   flowgate submit failed.csv --target crm        after correcting it
-  flowgate results ID | jq -r 'select(.kind == \"IN_DOUBT\") | .id'";
+  flowgate results ID --failed --kind rejected -o fix.csv
+  flowgate results ID | jq -r 'select(.replayed) | .id'";
 
 /// Write the results of a batch.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +43,16 @@ pub struct Args {
     /// Write the failed items, as a file that `submit` takes back.
     #[arg(long, conflicts_with = "succeeded")]
     pub failed: bool,
+    /// Write only those that failed in this way: invalid, rejected, throttled,
+    /// unreachable, unavailable, `in_doubt`, cancelled, expired or aborted. May
+    /// be repeated.
+    #[arg(
+        long = "kind",
+        value_name = "KIND",
+        value_parser = show::parse_kind,
+        conflicts_with = "succeeded"
+    )]
+    pub kinds: Vec<FailureKind>,
     /// Write the results of items that succeeded.
     #[arg(long)]
     pub succeeded: bool,
@@ -59,34 +70,35 @@ pub async fn run(args: Args, session: &Session) -> anyhow::Result<ExitCode> {
     let mut client = session.server.batches().await?;
     let finished = is_finished(&mut client, &args.id).await?;
     let mut file = Draft::of(args.output.as_deref());
-    let written = if args.failed {
+    let mut written = 0u64;
+    if args.failed {
         let mut items = FailedItems::new(file.output()?, form);
         let mut in_doubt = 0u32;
-        let written = each(&mut client, &args.id, ResultView::Failed, |result| {
-            in_doubt += u32::from(is_in_doubt(result));
+        each(&mut client, &args, |result| {
+            in_doubt += u32::from(kind(result) == Some(FailureKind::InDoubt));
+            written += 1;
             items.add(result)
         })
         .await?;
         items.flush()?;
         if in_doubt > 0 {
+            let id = &args.id;
             eprintln!(
-                "{} in doubt: it is not known whether they took effect; look at the target \
-                 before you submit them again",
+                "{} in doubt: it is not known whether they took effect; look at the target first, \
+                 then\n  `flowgate retry {id} --kind in_doubt` sends them again under the keys \
+                 that they had",
                 show::count(in_doubt, "item")
             );
         }
-        written
     } else {
-        let view = if args.succeeded {
-            ResultView::Succeeded
-        } else {
-            ResultView::All
-        };
         let mut results = Recorder::new(file.output()?, form, None)?;
-        let written = each(&mut client, &args.id, view, |result| results.add(result)).await?;
+        each(&mut client, &args, |result| {
+            written += 1;
+            results.add(result)
+        })
+        .await?;
         results.flush()?;
-        written
-    };
+    }
     file.keep()?;
     if !finished {
         eprintln!("the batch is still running: these are the results so far");
@@ -114,34 +126,43 @@ async fn is_finished(
     Ok(show::is_final(batch.state()))
 }
 
-/// Hands on each result, page by page; returns how many there were.
+/// Hands on each result that is asked for, page by page.
 async fn each(
     client: &mut BatchServiceClient<Channel>,
-    batch_id: &str,
-    view: ResultView,
+    args: &Args,
     mut take: impl FnMut(&ItemResult) -> anyhow::Result<()>,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<()> {
+    let view = match (args.failed || !args.kinds.is_empty(), args.succeeded) {
+        (true, _) => ResultView::Failed,
+        (false, true) => ResultView::Succeeded,
+        (false, false) => ResultView::All,
+    };
+    let is_wanted = |result: &&ItemResult| {
+        args.kinds.is_empty() || kind(result).is_some_and(|kind| args.kinds.contains(&kind))
+    };
     let mut request = ListBatchResultsRequest {
-        batch_id: batch_id.to_owned(),
+        batch_id: args.id.clone(),
         view: view.into(),
         page_size: PAGE_SIZE,
         page_token: String::new(),
     };
-    let mut taken = 0;
     loop {
         let page = client.list_batch_results(request.clone()).await;
         let page = page.map_err(Problem::from)?.into_inner();
-        page.results.iter().try_for_each(&mut take)?;
-        taken += page.results.len() as u64;
+        let mut wanted = page.results.iter().filter(is_wanted);
+        wanted.try_for_each(&mut take)?;
         if page.next_page_token.is_empty() {
-            return Ok(taken);
+            return Ok(());
         }
         request.page_token = page.next_page_token;
     }
 }
 
-fn is_in_doubt(result: &ItemResult) -> bool {
-    matches!(&result.outcome, Some(Outcome::Failure(f)) if f.kind() == FailureKind::InDoubt)
+fn kind(result: &ItemResult) -> Option<FailureKind> {
+    match &result.outcome {
+        Some(Outcome::Failure(failure)) => Some(failure.kind()),
+        _ => None,
+    }
 }
 
 /// A file that takes its name only once it is whole, so that half a file is

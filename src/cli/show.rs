@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 
-use crate::proto::{BatchState, FailureKind};
+use super::terminal::clean;
+use crate::proto::{Batch, BatchState, FailureKind, FailurePolicy, SealedBy, StoppedBy};
 
 /// A duration to the precision that people care about: `0.4 s`, `12 s`,
 /// `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
@@ -76,7 +77,8 @@ pub fn parse_state(name: &str) -> Result<BatchState, String> {
     BatchState::from_str_name(&full)
         .filter(|state| *state != BatchState::Unspecified)
         .ok_or_else(|| {
-            "the states are running, cancelling, succeeded, partially_succeeded, failed, cancelled"
+            "the states are running, paused, cancelling, succeeded, partially_succeeded, failed, \
+             cancelled"
                 .to_owned()
         })
 }
@@ -89,9 +91,69 @@ pub fn is_final(state: BatchState) -> bool {
     )
 }
 
+/// What is out of the ordinary about a batch, in a few words; empty where
+/// nothing is.
+pub fn remarks(batch: &Batch) -> String {
+    let mut remarks = Vec::new();
+    match batch.stopped_by() {
+        // The state says so.
+        StoppedBy::Cancel | StoppedBy::Unspecified => {}
+        by => remarks.push(format!("stopped by {}", stopped_by(by))),
+    }
+    if batch.sealed_by() == SealedBy::Timeout {
+        remarks.push("sealed when nobody filled it".to_owned());
+    }
+    let waiting = batch.progress.as_ref().and_then(|p| p.waiting.as_ref());
+    // The state says so.
+    let waiting = waiting.filter(|_| batch.state() != BatchState::Paused);
+    remarks.extend(waiting.map(|waiting| format!("waits: {}", clean(&waiting.reason))));
+    remarks.join("; ")
+}
+
+/// What stopped a batch, in words.
+pub fn stopped_by(by: StoppedBy) -> &'static str {
+    match by {
+        StoppedBy::Unspecified => "nothing",
+        StoppedBy::Cancel => "a cancellation",
+        StoppedBy::FailurePolicy => "its failure policy",
+        StoppedBy::Deadline => "its deadline",
+    }
+}
+
+/// A failure policy: `at 3 failures or 10 % failing`.
+pub fn policy(policy: &FailurePolicy) -> String {
+    let after = (policy.stop_after > 0).then(|| count(policy.stop_after, "failure"));
+    let share = (policy.stop_at_share > 0.0).then(|| {
+        let percent = (policy.stop_at_share * 10_000.0).round() / 100.0;
+        format!("{percent} % failing")
+    });
+    match (after, share) {
+        (Some(after), Some(share)) => format!("at {after} or {share}"),
+        (Some(only), None) | (None, Some(only)) => format!("at {only}"),
+        (None, None) => "never".to_owned(),
+    }
+}
+
 /// A kind's name without its prefix: `REJECTED`.
 pub fn kind(kind: FailureKind) -> &'static str {
     strip(kind.as_str_name(), "FAILURE_KIND_")
+}
+
+/// The kind of that name, in any case.
+pub fn parse_kind(name: &str) -> Result<FailureKind, String> {
+    let full = format!("FAILURE_KIND_{}", name.to_uppercase().replace('-', "_"));
+    FailureKind::from_str_name(&full)
+        .filter(|kind| *kind != FailureKind::Unspecified)
+        .ok_or_else(|| {
+            "the kinds are invalid, rejected, throttled, unreachable, unavailable, in_doubt, \
+             cancelled, expired, aborted"
+                .to_owned()
+        })
+}
+
+/// A kind as it is typed: `in_doubt`.
+pub fn typed(kind: FailureKind) -> String {
+    self::kind(kind).to_lowercase()
 }
 
 /// What a kind means, in a few words.
@@ -114,6 +176,15 @@ pub fn meaning(kind: FailureKind) -> &'static str {
 
 fn strip(name: &'static str, prefix: &str) -> &'static str {
     name.strip_prefix(prefix).unwrap_or(name)
+}
+
+/// `2 succeeded, 1 failed`.
+pub fn outcomes(batch: &Batch) -> String {
+    let progress = batch.progress.clone().unwrap_or_default();
+    format!(
+        "{} succeeded, {} failed",
+        progress.succeeded, progress.failed
+    )
 }
 
 /// `1 row`, `2 rows`.
@@ -151,5 +222,23 @@ mod tests {
         );
         assert!(parse_state("done").unwrap_err().contains("cancelling"));
         assert!(parse_state("unspecified").is_err());
+        assert_eq!(parse_kind("in-doubt"), Ok(FailureKind::InDoubt));
+        assert!(parse_kind("lost").unwrap_err().contains("in_doubt"));
+        assert_eq!(typed(FailureKind::InDoubt), "in_doubt");
+    }
+
+    #[test]
+    fn a_policy_reads_as_it_was_typed() {
+        for (stop_after, stop_at_share, text) in [
+            (3, 0.0, "at 3 failures"),
+            (0, 0.1, "at 10 % failing"),
+            (1, 0.005, "at 1 failure or 0.5 % failing"),
+        ] {
+            let asked = FailurePolicy {
+                stop_after,
+                stop_at_share,
+            };
+            assert_eq!(policy(&asked), text);
+        }
     }
 }

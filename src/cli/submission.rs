@@ -2,7 +2,6 @@
 //! connections as it takes.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use tokio::sync::mpsc;
@@ -11,20 +10,22 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::follow::{Ended, Live, Stop, Tries, ask, conclude, ended_early, quiet};
+use super::handover::Handover;
 use super::plan::Plan;
 use super::record::{self, Recorder};
 use super::source::{self, Lines};
+use super::stops::Deadline;
 use super::submit::Args;
 use super::tally::Tally;
 use super::upload::Upload;
 use super::view::View;
-use super::{Ending, Problem, Session, show};
+use super::{Ending, Problem, Session, problem, show};
 use crate::proto::batch_service_client::BatchServiceClient;
 use crate::proto::batch_submit_stream_request::Message as Say;
 use crate::proto::batch_submit_stream_response::Message as Hear;
 use crate::proto::{
     BatchAccepted, BatchOpen, BatchResume, BatchSpec, BatchSubmitStreamRequest, CancelBatchRequest,
-    batch_open::How,
+    Ordering, batch_open::How,
 };
 
 /// A submission under way.
@@ -33,8 +34,12 @@ pub struct Submission {
     request_id: String,
     upload: Upload,
     live: Live,
+    /// The rows of the file, where they were counted.
+    rows: Option<u32>,
     /// From the first `accepted` on.
     batch_id: Option<String>,
+    /// The batch was sealed before this began.
+    found_sealed: bool,
     tries: Tries,
 }
 
@@ -76,7 +81,9 @@ impl Submission {
             args,
             request_id,
             upload,
+            rows: total,
             batch_id: None,
+            found_sealed: false,
             tries: Tries::default(),
         })
     }
@@ -97,7 +104,15 @@ impl Submission {
                 Ended::Broken(lost) => lost,
                 ended => return Ok(ended),
             };
-            if let Err(ended) = self.tries.wait(lost, &self.live.view, stop).await {
+            // Its policy or deadline stopped it, or somebody cancelled it: what
+            // it holds is followed to its end.
+            let is_cut = problem::reason(&lost).as_deref() == Some("BATCH_SEALED");
+            if is_cut && !self.upload.is_sealed() {
+                self.look(client).await;
+            }
+            if !(is_cut && self.upload.is_sealed())
+                && let Err(ended) = self.tries.wait(lost, &self.live.view, stop).await
+            {
                 return Ok(ended);
             }
             self.upload.reconnected();
@@ -162,6 +177,12 @@ impl Submission {
                 target: self.args.target.clone(),
                 request_id: self.request_id.clone(),
                 labels: self.args.labels.iter().cloned().collect(),
+                ordering: match self.args.stops.ordered {
+                    true => Ordering::Strict.into(),
+                    false => Ordering::Parallel.into(),
+                },
+                deadline: self.args.stops.deadline.map(Deadline::timestamp),
+                failure_policy: self.args.stops.policy(),
                 ..BatchSpec::default()
             }),
         };
@@ -225,31 +246,25 @@ impl Submission {
             }
             _ => {}
         }
-        let target = &self.args.target;
         if accepted.sealed {
+            self.found_sealed = true;
             self.live.total = Some(accepted.items_held);
-            let what = match &self.args.request_id {
-                Some(request_id) => format!("request id {request_id} was already used for"),
-                None => format!("this file was already submitted to {target} as"),
-            };
-            self.live.view.note(&format!(
-                "{what} batch {id}; nothing is sent again (--new to submit it again)"
-            ));
-        } else if accepted.items_held > 0 {
-            self.live.view.note(&format!(
-                "going on with batch {id}: {} of it are there already",
-                show::count(accepted.items_held, "row")
-            ));
-        } else {
-            let rows = match self.live.total {
-                Some(total) => format!(": {}", show::count(total, "row")),
-                None => String::new(),
-            };
-            self.live
-                .view
-                .note(&format!("batch {id}{rows} to {target}"));
         }
+        let said = Handover {
+            held: accepted.items_held,
+            ..self.handover(id)
+        };
+        self.live.view.note(&said.begins(accepted.sealed));
         Ok(())
+    }
+
+    fn handover<'a>(&'a self, batch_id: &'a str) -> Handover<'a> {
+        Handover {
+            args: &self.args,
+            batch_id,
+            rows: self.rows,
+            held: self.upload.held(),
+        }
     }
 
     /// Looks how things stand while nothing is heard.
@@ -258,10 +273,13 @@ impl Submission {
             return;
         };
         if let Some(batch) = ask(client, batch_id).await {
+            let progress = batch.progress;
             if batch.sealed {
-                self.upload.seal();
+                let held = progress.as_ref().map_or(0, |progress| progress.total);
+                self.live.total = Some(held);
+                self.upload.seal_with(held);
             }
-            if let Some(progress) = batch.progress {
+            if let Some(progress) = progress {
                 self.live.figures(progress);
             }
         }
@@ -282,15 +300,10 @@ impl Submission {
             return Ok(Ending::Interrupted);
         };
         if self.upload.is_sealed() || matches!(ended, Ok(Ended::Finished)) {
-            let ended = ended?;
-            if matches!(ended, Ended::Detached) {
-                self.live.view.end();
-                writeln!(std::io::stdout(), "{batch_id}")?;
-            }
-            return conclude(ended, &batch_id, self.live, session);
+            return self.handed_in(&batch_id, ended?, session);
         }
         self.live.leave()?;
-        let unfinished = self.unfinished(&batch_id);
+        let unfinished = self.handover(&batch_id).unfinished(&self.request_id);
         match ended {
             Ok(Ended::Broken(status)) => Err(anyhow!("{}\n  {unfinished}", Problem::of(&status))),
             Ok(_) => {
@@ -301,31 +314,49 @@ impl Submission {
         }
     }
 
-    /// What is on the server of a file that was not handed in to its end, and
-    /// how to go on.
-    fn unfinished(&self, batch_id: &str) -> String {
-        let held = show::count(self.upload.held(), "row");
-        let rest = match self.live.total {
-            Some(total) => format!(
-                "the other {} were not submitted",
-                total.saturating_sub(self.upload.held())
-            ),
-            None => "the rest was not submitted".to_owned(),
+    /// What is said at the end of a batch that takes no more.
+    fn handed_in(
+        mut self,
+        batch_id: &str,
+        ended: Ended,
+        session: &Session,
+    ) -> anyhow::Result<Ending> {
+        if let Some(batch) = &self.live.tally.finished {
+            let held = batch.progress.as_ref().map_or(0, |progress| progress.total);
+            self.upload.seal_with(held);
+        }
+        let handover = self.handover(batch_id);
+        let left_out = self
+            .is_left_out()
+            .then(|| handover.left_out(&self.live.lines));
+        let ended = match ended {
+            // It may be stopped and over before all was read.
+            Ended::Finished if self.args.detach => Ended::Detached,
+            ended => ended,
         };
-        let how = if self.args.file == Path::new("-") {
-            "what comes from stdin cannot be taken up again".to_owned()
-        } else if self.args.new {
-            format!(
-                "to submit them, type the command again with --request-id {} in place of --new",
-                self.request_id
-            )
-        } else {
-            "to submit them, type the same command again".to_owned()
+        if matches!(ended, Ended::Detached) {
+            self.live.view.end();
+            writeln!(std::io::stdout(), "{batch_id}")?;
+        }
+        let ending = conclude(ended, batch_id, self.live, session)?;
+        let Some(left_out) = left_out else {
+            return Ok(ending);
         };
-        format!(
-            "{held} were accepted and go on as batch {batch_id}; {rest}\n  {how}; \
-             `flowgate cancel {batch_id}` to stop"
-        )
+        eprintln!("{left_out}");
+        Ok(match ending {
+            Ending::Succeeded | Ending::Detached => Ending::Incomplete,
+            other => other,
+        })
+    }
+
+    /// Whether the batch was sealed before all of the file was in it: by its
+    /// policy or deadline, by the server, or by somebody else.
+    fn is_left_out(&self) -> bool {
+        match self.rows {
+            Some(rows) => self.upload.is_sealed() && self.upload.held() < rows,
+            // What would have come from stdin this time is not known.
+            None => self.upload.is_sealed() && !self.found_sealed && !self.upload.is_whole(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::follow::Stop;
 use super::plan::Plan;
 use super::source::Format;
+use super::stops::Stops;
 use super::submission::Submission;
 use super::{Ending, Session};
 
@@ -22,12 +23,14 @@ Files:
 
 The same file, sent to the same target again, is not imported again: its batch is shown. This
 goes by the content, and holds for files only: what comes from stdin is always a new batch.
-A run that was cut short is taken up where it was by typing the command again.
+A run that was cut short is taken up where it was by typing the command again. A batch that is
+there already keeps its deadline and what it stops at.
 
 Examples:
   flowgate submit guests.csv --target crm
   flowgate submit orders.jsonl --target erp --key-column order_no --label run=nightly
   flowgate submit guests.csv --target crm --results out.csv
+  flowgate submit prices.csv --target shop --deadline 30m --stop-at-share 10%
   export-users | flowgate submit - --format jsonl --target directory --detach
 
 Exit status: 0 all succeeded (or --detach), 2 some failed, 1 anything else, 130 after Ctrl-C.";
@@ -75,6 +78,9 @@ pub struct Args {
     /// they come.
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
+    /// When the batch is to stop, and in which order it is sent.
+    #[command(flatten)]
+    pub stops: Stops,
     /// How many failures are shown at the end.
     #[command(flatten)]
     pub shown: Shown,
@@ -95,6 +101,7 @@ impl Args {
             request_id: None,
             detach: false,
             results: None,
+            stops: Stops::default(),
             shown: Shown {
                 max_failures: MAX_FAILURES,
                 all_failures: false,

@@ -22,6 +22,8 @@ pub struct Tally {
     pub succeeded: u32,
     /// Results counted here.
     pub failed: u32,
+    /// Of both, those that were answered from the record of an earlier item.
+    pub replayed: u32,
     /// The newest figures that the server told.
     pub progress: Progress,
     /// The batch, once it has finished.
@@ -66,6 +68,7 @@ impl Tally {
             cursor,
             succeeded: 0,
             failed: 0,
+            replayed: 0,
             progress: Progress::default(),
             finished: None,
             causes: BTreeMap::new(),
@@ -109,6 +112,7 @@ impl Tally {
     }
 
     fn result(&mut self, result: &ItemResult) {
+        self.replayed += u32::from(result.replayed);
         let failure = match &result.outcome {
             Some(Outcome::Success(_)) => {
                 self.succeeded += 1;

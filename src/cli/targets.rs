@@ -119,8 +119,13 @@ fn pace(pace: Pace) -> &'static str {
     }
 }
 
-fn paused(target: &Target) -> String {
+/// Until when and why nothing is sent to a target, or since when.
+pub fn paused(target: &Target) -> String {
     let status = target.status.clone().unwrap_or_default();
+    if let Some(since) = &status.held_since {
+        let since = show::time(Some(since));
+        return format!("since {since}: {}", terminal::clean(&status.pause_reason));
+    }
     let until = status.paused_until.as_ref().and_then(show::until);
     match (until, status.pause_reason.as_str()) {
         (None, "") => "no".to_owned(),
@@ -153,6 +158,7 @@ fn to_json(target: &Target) -> serde_json::Value {
             "requests_last_second": status.requests_last_second,
             "paused_until": status.paused_until.as_ref().and_then(show::rfc3339),
             "pause_reason": status.pause_reason,
+            "held_since": status.held_since.as_ref().and_then(show::rfc3339),
         },
     })
 }

@@ -103,6 +103,17 @@ impl Upload {
         self.sent = 0;
     }
 
+    /// Notes that the server takes no more, and what it has.
+    pub fn seal_with(&mut self, held: u32) {
+        self.held = self.held.max(held);
+        self.seal();
+    }
+
+    /// Whether all that there was to read is held.
+    pub fn is_whole(&self) -> bool {
+        self.at_end && self.read <= self.held
+    }
+
     /// Whether the server has the whole batch.
     pub fn is_sealed(&self) -> bool {
         self.sealed

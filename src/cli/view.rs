@@ -114,7 +114,11 @@ impl Figures {
     fn of(tally: &Tally, total: Option<u32>) -> Figures {
         let progress = &tally.progress;
         let (succeeded, failed) = (tally.succeeded_now(), tally.failed_now());
-        let rate = progress.items_per_second;
+        // While it waits, the rate so far says nothing of it.
+        let rate = match progress.waiting {
+            None => progress.items_per_second,
+            Some(_) => 0.0,
+        };
         let remaining = total.map(|total| total.saturating_sub(succeeded + failed));
         // Measured against the whole file, not only what has been uploaded.
         let left = match remaining {
@@ -245,10 +249,14 @@ mod tests {
     #[test]
     fn what_it_waits_for_is_shown() {
         let mut tally = Tally::new(0, 0);
-        tally.progress.waiting = Some(Waiting {
-            reason: "the target asked to wait (429)".to_owned(),
-            until: None,
-        });
+        tally.progress = Progress {
+            items_per_second: 98.7,
+            waiting: Some(Waiting {
+                reason: "the target asked to wait (429)".to_owned(),
+                until: None,
+            }),
+            ..Progress::default()
+        };
         assert_eq!(
             Figures::of(&tally, None).line(),
             "0 succeeded, 0 failed; waiting: the target asked to wait (429)"

@@ -56,6 +56,8 @@ pub struct Intake {
     limits: Limits,
     memory: Memory,
     attached: Attached,
+    /// Held while failed items are submitted again.
+    retries: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// An item that went through admission, with its outcome if it failed there.
@@ -71,6 +73,7 @@ impl Intake {
             catalog,
             memory: Memory::new(limits.intake_memory),
             attached: Attached::default(),
+            retries: Arc::default(),
             limits,
         }
     }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Draft, Intake, store_trouble};
+use super::{Draft, Intake, Submission, request_id_reused, store_trouble};
 use crate::core::slice::{Shape, Slicer};
 use crate::model::{
-    Batch, BatchSpec, Code, EventKind, Failure, FailureKind, Item, Outcome, Refusal, TenantId,
+    Batch, BatchSpec, Code, EventKind, Failure, FailureKind, Item, Outcome, Refusal,
 };
 use crate::target::Key;
 
@@ -61,6 +61,7 @@ impl Intake {
         if retried.is_empty() {
             return Err(nothing_to_retry(batch, &kinds));
         }
+        let is_given = request_id.is_some();
         let spec = BatchSpec {
             request_id: Some(request_id.unwrap_or_else(|| default_request_id(batch, &kinds))),
             deadline_ms: None,
@@ -69,11 +70,8 @@ impl Intake {
         // In a task of its own, as any submission: a caller that goes away
         // leaves no half of a batch.
         let (intake, source) = (self.clone(), batch.clone());
-        let refilled = tokio::spawn(async move {
-            intake
-                .refill(&source, source.tenant.clone(), spec, &retried)
-                .await
-        });
+        let refilled =
+            tokio::spawn(async move { intake.refill(&source, spec, &retried, is_given).await });
         refilled.await.unwrap_or_else(|panic| {
             tracing::error!(%panic, "a retry failed");
             Err(Refusal::new(
@@ -84,19 +82,55 @@ impl Intake {
         })
     }
 
-    /// Fills a new batch with items of another one.
+    /// Fills a new batch with items of another one; or finds that it is filled
+    /// with them. That is looked at where the caller gave the `request_id`: one
+    /// that is made up says it by itself.
     async fn refill(
         &self,
         source: &Batch,
-        tenant: TenantId,
         spec: BatchSpec,
         retried: &[Retried],
+        is_given: bool,
     ) -> Result<Batch, Refusal> {
-        let mut submission = self.open(tenant, spec).await?;
+        // The same retry at the same time finds what this one has filled.
+        let _one = self.retries.lock().await;
+        let mut submission = self.open(source.tenant.clone(), spec).await?;
         submission.takes_over();
-        if submission.is_repeat() && submission.is_sealed() {
-            return Ok(submission.batch().clone());
+        let batch = submission.batch().clone();
+        let is_whole = batch.progress.counts.total as usize == retried.len();
+        let is_filled = submission.is_repeat() && submission.is_sealed();
+        if is_filled && !is_given && (is_whole || batch.stopped_by.is_some()) {
+            return Ok(batch);
         }
+        match self.fill(&mut submission, source, retried).await {
+            Ok(()) => Ok(submission.batch().clone()),
+            Err(refusal) if is_difference(&refusal) => {
+                // What was sent of it first may have made its policy stop it.
+                let stopped = self.stopped(&batch).await?;
+                let cut = stopped.filter(|_| refusal.reason == "BATCH_SEALED");
+                cut.ok_or_else(|| match submission.is_repeat() {
+                    true => request_id_reused(&batch, "its items are not those that failed so"),
+                    false => refusal,
+                })
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// A batch as it stands, if it is stopped.
+    async fn stopped(&self, batch: &Batch) -> Result<Option<Batch>, Refusal> {
+        let now = self.store.batch(batch.tenant.clone(), batch.id).await;
+        let now = now.map_err(store_trouble)?;
+        Ok(now.filter(|now| now.stopped_by.is_some()))
+    }
+
+    /// Fills a batch, and seals it. What it holds already is compared.
+    async fn fill(
+        &self,
+        submission: &mut Submission,
+        source: &Batch,
+        retried: &[Retried],
+    ) -> Result<(), Refusal> {
         let mut offset = 0;
         for together in retried.chunks(TOGETHER as usize) {
             let mut messages = Slicer::new(Shape {
@@ -124,7 +158,7 @@ impl Intake {
         }
         submission.seal(Some(offset))?;
         while submission.committed().await?.is_some() {}
-        Ok(submission.batch().clone())
+        Ok(())
     }
 
     /// The failed items that are meant, by index.
@@ -214,6 +248,11 @@ fn draft(source: &Batch, mut item: Item, keeps_key: bool) -> Draft {
         item,
         fault: None,
     }
+}
+
+/// Whether a refusal says that a batch holds something else.
+fn is_difference(refusal: &Refusal) -> bool {
+    ["OFFSET_CONFLICT", "BATCH_SEALED", "SEAL_COUNT_MISMATCH"].contains(&refusal.reason)
 }
 
 /// The same for the same batch and kinds.

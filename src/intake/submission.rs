@@ -265,6 +265,7 @@ impl Submission {
                 Ok(Some(&self.batch))
             }
             Appended::Sealed(batch) => Err(sealed(&batch, batch.progress.counts.total)),
+            // By their indexes: they may be of several messages.
             Appended::Invalid(results) => Err(check::invalid_keys(&results, "items")),
             Appended::Moved(batch) => Err(conflict(
                 &batch,

@@ -169,7 +169,7 @@ impl Teller {
         let lane = self.rooms.lane(&self.batch);
         Ok(Some(Told::Heartbeat(proto::Heartbeat {
             sequence: self.follower.cursor(),
-            progress: Some(wire::progress(&self.batch.progress, Some(&lane))),
+            progress: Some(wire::standing(&self.batch, Some(&lane))),
         })))
     }
 

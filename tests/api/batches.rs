@@ -6,8 +6,8 @@ use std::time::Duration;
 use flowgate::proto::{
     Action, ActionVerb, BatchState, BatchSubmitRequest, CancelBatchRequest, Echo, FailureKind,
     GetBatchRequest, GetTargetRequest, HttpCall, Item, ItemResult, ListBatchResultsRequest,
-    ListBatchesRequest, ListTargetsRequest, Payload, ResultView, WatchBatchRequest, batch_event,
-    item, item_result, payload, watch_batch_response,
+    ListBatchesRequest, ListTargetsRequest, Payload, ResultView, WatchBatchRequest, item,
+    item_result, payload, watch_batch_response,
 };
 use prost_types::{Struct, Value, value};
 use tonic::{Code, Request};
@@ -15,14 +15,14 @@ use tonic::{Code, Request};
 use crate::support::http_target::{Act, Latch};
 use crate::world::{World, assert_refused, item, json_text, spec, submit};
 
-fn failure(result: &ItemResult) -> &flowgate::proto::Failure {
+pub fn failure(result: &ItemResult) -> &flowgate::proto::Failure {
     match result.outcome.as_ref().expect("an outcome") {
         item_result::Outcome::Failure(failure) => failure,
         item_result::Outcome::Success(_) => panic!("{result:?} succeeded"),
     }
 }
 
-fn success(result: &ItemResult) -> &flowgate::proto::Success {
+pub fn success(result: &ItemResult) -> &flowgate::proto::Success {
     match result.outcome.as_ref().expect("an outcome") {
         item_result::Outcome::Success(success) => success,
         item_result::Outcome::Failure(_) => panic!("{result:?} failed"),
@@ -113,31 +113,8 @@ async fn a_call_answers_before_its_deadline_with_the_batch_as_it_stands() {
     assert_eq!(batch.state(), BatchState::Running);
     latch.open();
     // The batch goes on without its caller.
-    let batch = finished(&mut world, &batch.id).await;
+    let batch = world.finished(&batch.id).await;
     assert_eq!(batch.state(), BatchState::Succeeded);
-}
-
-/// Follows a batch to its end.
-async fn finished(world: &mut World, id: &str) -> flowgate::proto::Batch {
-    let request = WatchBatchRequest {
-        batch_id: id.to_owned(),
-        summary_only: true,
-        ..WatchBatchRequest::default()
-    };
-    let mut events = world
-        .batches
-        .watch_batch(request)
-        .await
-        .expect("a stream")
-        .into_inner();
-    while let Some(response) = events.message().await.expect("no error") {
-        if let Some(watch_batch_response::Message::Event(event)) = response.message
-            && let Some(batch_event::Kind::Finished(batch)) = event.kind
-        {
-            return batch;
-        }
-    }
-    panic!("the stream ended before the batch");
 }
 
 #[tokio::test]
@@ -469,7 +446,7 @@ async fn cancelling_is_idempotent_and_says_what_became_of_each_item() {
     let batch = response.into_inner().batch.expect("a batch");
     assert_eq!(batch.state(), BatchState::Cancelling);
     latch.open();
-    let batch = finished(&mut world, &batch_id).await;
+    let batch = world.finished(&batch_id).await;
     assert_eq!(batch.state(), BatchState::Cancelled);
     let progress = batch.progress.clone().expect("progress");
     assert_eq!((progress.succeeded, progress.failed), (10, 40));

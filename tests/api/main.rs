@@ -8,6 +8,12 @@ mod support;
 
 mod bad_input;
 mod batches;
+mod keys;
+mod leaving;
+mod ordering;
+mod pausing;
 mod restart;
+mod retrying;
+mod stopping;
 mod streams;
 mod world;

@@ -2,6 +2,7 @@
 //! target that does as it is told and keeps a ledger.
 
 use std::path::Path;
+use std::time::Duration;
 
 use flowgate::app::Server;
 use flowgate::config::Config;
@@ -9,17 +10,35 @@ use flowgate::proto::batch_service_client::BatchServiceClient;
 use flowgate::proto::batch_submit_stream_request::Message;
 use flowgate::proto::target_service_client::TargetServiceClient;
 use flowgate::proto::{
-    BatchAppend, BatchOpen, BatchSeal, BatchSpec, BatchSubmitRequest, BatchSubmitStreamRequest,
-    BatchSubmitStreamResponse, Item, Payload, batch_open, batch_submit_stream_response, payload,
+    Batch, BatchAppend, BatchOpen, BatchSeal, BatchSpec, BatchSubmitRequest,
+    BatchSubmitStreamRequest, BatchSubmitStreamResponse, GetBatchRequest, Item, ItemResult,
+    ListBatchResultsRequest, Payload, WatchBatchRequest, batch_event, batch_open,
+    batch_submit_stream_response, payload, watch_batch_response,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
 use crate::support::http_target::{Act, HttpTarget, Request};
+
+/// How long a test waits for what has to come: long enough for any machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What is configured besides what every test has.
+#[derive(Clone, Copy, Default)]
+pub struct Settings<'a> {
+    /// Lines of `[server]`.
+    pub server: &'a str,
+    /// Lines of `[store]`.
+    pub store: &'a str,
+    /// Lines of `[targets.guests]`, and whole tables; `BASE` is the target's
+    /// address.
+    pub target: &'a str,
+}
 
 /// A whole Flowgate, and its target.
 pub struct World {
@@ -29,7 +48,7 @@ pub struct World {
     pub targets: TargetServiceClient<Channel>,
     pub channel: Channel,
     pub folder: TempDir,
-    settings: String,
+    config: String,
 }
 
 impl World {
@@ -43,9 +62,22 @@ impl World {
         settings: &str,
         script: impl Fn(&Request) -> Act + Send + Sync + 'static,
     ) -> World {
+        let settings = Settings {
+            target: settings,
+            ..Settings::default()
+        };
+        World::configured(settings, script).await
+    }
+
+    /// The same with settings of the server and the store.
+    pub async fn configured(
+        settings: Settings<'_>,
+        script: impl Fn(&Request) -> Act + Send + Sync + 'static,
+    ) -> World {
         let target = HttpTarget::start(script).await;
         let folder = TempDir::new().expect("a folder");
-        let server = serve(folder.path(), &target, settings).await;
+        let config = config(&target, settings);
+        let server = serve(folder.path(), &config).await;
         let channel = connect(&server).await;
         World {
             server: Some(server),
@@ -54,7 +86,7 @@ impl World {
             targets: TargetServiceClient::new(channel.clone()),
             channel,
             folder,
-            settings: settings.to_owned(),
+            config,
         }
     }
 
@@ -62,11 +94,76 @@ impl World {
     pub async fn restart(&mut self) {
         let server = self.server.take().expect("a server");
         server.drain().await.expect("it drains");
-        let server = serve(self.folder.path(), &self.target, &self.settings).await;
+        let server = serve(self.folder.path(), &self.config).await;
         self.channel = connect(&server).await;
         self.batches = BatchServiceClient::new(self.channel.clone());
         self.targets = TargetServiceClient::new(self.channel.clone());
         self.server = Some(server);
+    }
+
+    /// A batch as it stands.
+    pub async fn get(&mut self, batch_id: &str) -> Batch {
+        let request = GetBatchRequest {
+            batch_id: batch_id.to_owned(),
+        };
+        let response = self.batches.get_batch(request).await.expect("it is there");
+        response.into_inner().batch.expect("a batch")
+    }
+
+    /// Waits until a batch is so.
+    pub async fn until(&mut self, batch_id: &str, reached: impl Fn(&Batch) -> bool) -> Batch {
+        let waited = async {
+            loop {
+                let batch = self.get(batch_id).await;
+                if reached(&batch) {
+                    return batch;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, waited).await.expect("it comes to that")
+    }
+
+    /// Follows a batch to its end.
+    pub async fn finished(&mut self, batch_id: &str) -> Batch {
+        let request = WatchBatchRequest {
+            batch_id: batch_id.to_owned(),
+            summary_only: true,
+            ..WatchBatchRequest::default()
+        };
+        let events = self.batches.watch_batch(request).await;
+        let mut events = events.expect("a stream").into_inner();
+        let followed = async {
+            while let Some(response) = events.message().await.expect("no error") {
+                if let Some(watch_batch_response::Message::Event(event)) = response.message
+                    && let Some(batch_event::Kind::Finished(batch)) = event.kind
+                {
+                    return batch;
+                }
+            }
+            panic!("the stream ended before the batch");
+        };
+        timeout(PATIENCE, followed).await.expect("it finishes")
+    }
+
+    /// All results of a batch so far, by index.
+    pub async fn results(&mut self, batch_id: &str) -> Vec<ItemResult> {
+        let mut results = Vec::new();
+        let mut request = ListBatchResultsRequest {
+            batch_id: batch_id.to_owned(),
+            page_size: 1_000,
+            ..ListBatchResultsRequest::default()
+        };
+        loop {
+            let page = self.batches.list_batch_results(request.clone()).await;
+            let page = page.expect("a page").into_inner();
+            results.extend(page.results);
+            if page.next_page_token.is_empty() {
+                results.sort_by_key(|result| result.index);
+                return results;
+            }
+            request.page_token = page.next_page_token;
+        }
     }
 
     /// Opens a stream with these first messages, and one to send more by.
@@ -105,27 +202,33 @@ impl World {
     }
 }
 
-async fn serve(folder: &Path, target: &HttpTarget, settings: &str) -> Server {
+fn config(target: &HttpTarget, settings: Settings<'_>) -> String {
     let text = format!(
         r#"
         [server]
         listen = "127.0.0.1:0"
         heartbeat = "500ms"
         drain = "5s"
+        {}
         [store]
         path = "flowgate.db"
+        {}
         [targets.guests]
         kind = "http"
-        url = "{}/v1"
+        url = "BASE/v1"
         path = "/guests"
         allow_calls = true
         allow_headers = ["x-source"]
         idempotency_header = "Idempotency-Key"
-        {settings}
+        {}
         "#,
-        target.base()
+        settings.server, settings.store, settings.target
     );
-    let config = Config::parse(&text, folder, &|_| None);
+    text.replace("BASE", &target.base())
+}
+
+async fn serve(folder: &Path, config: &str) -> Server {
+    let config = Config::parse(config, folder, &|_| None);
     let config = config.unwrap_or_else(|error| panic!("{error}"));
     Server::start(config).await.expect("it starts")
 }
@@ -147,6 +250,12 @@ impl Session {
         let sender = self.sender.as_ref().expect("the stream is open");
         // Refused when the call has ended; what it says then is what counts.
         let _ = sender.send(request(message)).await;
+    }
+
+    /// Whether the call has ended, and how.
+    pub async fn end(&mut self) -> Result<(), Status> {
+        let (_, end) = timeout(PATIENCE, self.rest()).await.expect("it ends");
+        end
     }
 
     /// Closes the client's side.

@@ -1,26 +1,34 @@
 //! A server that speaks the contract, keeps its batches in memory and does as
-//! its script says. An item succeeds if its field `email` has an `@`.
+//! its script says.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::wildcard_imports,
     reason = "the batches of tests are small, and a server needs most of the contract"
 )]
 
+#[path = "held.rs"]
+mod held;
+#[path = "life.rs"]
+mod life;
+#[path = "outcome.rs"]
+mod outcome;
 #[path = "service.rs"]
 mod service;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use flowgate::proto::batch_service_server::BatchServiceServer;
 use flowgate::proto::target_service_server::TargetServiceServer;
 use flowgate::proto::*;
-use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt, pb};
+use tonic_types::{ErrorDetails, StatusExt};
 
+use held::Held;
+use outcome::text;
 use service::{Service, refusal};
 
 /// What goes otherwise than well.
@@ -33,6 +41,8 @@ pub struct Script {
     pub refuse_append: Option<usize>,
     /// No result until [`Fake::release`].
     pub hold_results: bool,
+    /// The first answer to a retry is lost; what was asked for is done.
+    pub lose_retry: bool,
 }
 
 /// The server.
@@ -54,15 +64,9 @@ struct State {
     calls: usize,
     appends: usize,
     watches: usize,
-}
-
-struct Held {
-    id: String,
-    spec: BatchSpec,
-    items: Vec<Item>,
-    sealed: bool,
-    log: Vec<BatchEvent>,
-    results: Vec<ItemResult>,
+    retries: usize,
+    /// The targets that an operator holds, and why.
+    holds: BTreeMap<String, String>,
 }
 
 impl Fake {
@@ -107,7 +111,7 @@ impl Fake {
     }
 
     pub fn is_sealed(&self, batch: usize) -> bool {
-        self.shared.state().batches[batch].sealed
+        self.shared.state().batches[batch].is_sealed()
     }
 
     pub fn ids(&self, batch: usize) -> Vec<String> {
@@ -167,14 +171,7 @@ impl Shared {
                 if let Some(known) = state.batches.iter().position(same) {
                     return Ok((known, 0));
                 }
-                state.batches.push(Held {
-                    id: uuid::Uuid::now_v7().to_string(),
-                    spec,
-                    items: Vec::new(),
-                    sealed: false,
-                    log: Vec::new(),
-                    results: Vec::new(),
-                });
+                state.batches.push(Held::new(spec));
                 Ok((state.batches.len() - 1, 0))
             }
             None => Err(refusal(Code::InvalidArgument, "INVALID_MESSAGE", "empty")),
@@ -193,6 +190,10 @@ impl Shared {
             return Err(Status::with_error_details(code, "1 bad item", details));
         }
         let batch = &mut state.batches[batch];
+        if batch.is_sealed() {
+            let message = format!("batch {} is sealed", batch.id);
+            return Err(refusal(Code::FailedPrecondition, "BATCH_SEALED", message));
+        }
         let offset = append.offset.unwrap() as usize;
         assert!(offset <= batch.items.len(), "a gap");
         let known = batch.items.len() - offset;
@@ -212,7 +213,7 @@ impl Shared {
         let mut state = self.state();
         let batch = &mut state.batches[batch];
         assert_eq!(count, Some(batch.items.len() as u32));
-        batch.sealed = true;
+        batch.sealed_by = SealedBy::Client;
         batch.process(0);
         drop(state);
         self.changed.send_replace(());
@@ -224,7 +225,7 @@ impl Shared {
         BatchAccepted {
             batch_id: batch.id.clone(),
             items_held: batch.items.len() as u32,
-            sealed: batch.sealed,
+            sealed: batch.is_sealed(),
             limits: Some(SubmitLimits {
                 max_items: 1_000_000,
                 max_message_bytes: 10 << 20,
@@ -273,127 +274,4 @@ impl State {
                 refusal(Code::NotFound, "BATCH_NOT_FOUND", message)
             })
     }
-}
-
-impl Held {
-    /// Gives up to so many results, and ends the log after the last.
-    fn process(&mut self, most: usize) {
-        let done = self.results.len();
-        let items = self.items.iter().enumerate().skip(done).take(most);
-        let new: Vec<_> = items.map(|(index, item)| outcome(index, item)).collect();
-        if !new.is_empty() {
-            self.results.extend(new.iter().cloned());
-            self.push(batch_event::Kind::Results(BatchResults { results: new }));
-            self.push(batch_event::Kind::Progress(self.progress()));
-        }
-        let over = self.sealed && self.results.len() == self.items.len();
-        let told = self
-            .log
-            .iter()
-            .any(|event| matches!(event.kind, Some(batch_event::Kind::Finished(_))));
-        if over && !told {
-            self.push(batch_event::Kind::Finished(self.batch()));
-        }
-    }
-
-    fn push(&mut self, kind: batch_event::Kind) {
-        self.log.push(BatchEvent {
-            sequence: self.log.len() as u64 + 1,
-            time: None,
-            kind: Some(kind),
-        });
-    }
-
-    fn progress(&self) -> Progress {
-        let failed = |r: &&ItemResult| matches!(r.outcome, Some(item_result::Outcome::Failure(_)));
-        let failed = self.results.iter().filter(failed).count() as u32;
-        let completed = self.results.len() as u32;
-        let kinds = (failed > 0).then(|| FailureCount {
-            kind: FailureKind::Rejected.into(),
-            count: failed,
-        });
-        Progress {
-            total: self.items.len() as u32,
-            completed,
-            succeeded: completed - failed,
-            failed,
-            failed_by_kind: kinds.into_iter().collect(),
-            queued: self.items.len() as u32 - completed,
-            items_per_second: 100.0,
-            ..Progress::default()
-        }
-    }
-
-    fn batch(&self) -> Batch {
-        let progress = self.progress();
-        let over = self.sealed && progress.queued == 0;
-        let state = match (over, progress.succeeded, progress.failed) {
-            (false, _, _) => BatchState::Running,
-            (true, _, 0) => BatchState::Succeeded,
-            (true, 0, _) => BatchState::Failed,
-            (true, _, _) => BatchState::PartiallySucceeded,
-        };
-        let at = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
-        Batch {
-            id: self.id.clone(),
-            spec: Some(self.spec.clone()),
-            state: state.into(),
-            sealed: self.sealed,
-            progress: Some(progress),
-            create_time: at(1_795_248_000, 0),
-            start_time: at(1_795_248_000, 0),
-            finish_time: at(1_795_248_004, 900_000_000).filter(|_| over),
-            ..Batch::default()
-        }
-    }
-}
-
-fn text(item: &Item) -> String {
-    match item.payload.as_ref().and_then(|p| p.content.as_ref()) {
-        Some(payload::Content::JsonText(text)) => text.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn outcome(index: usize, item: &Item) -> ItemResult {
-    let object: serde_json::Value = serde_json::from_str(&text(item)).unwrap();
-    let good = object["email"].as_str().is_some_and(|e| e.contains('@'));
-    let reply = Payload {
-        content: Some(payload::Content::JsonText(r#"{"ok":true}"#.to_owned())),
-        content_type: String::new(),
-    };
-    let id = match item.id.as_str() {
-        "" => index.to_string(),
-        id => id.to_owned(),
-    };
-    ItemResult {
-        index: index as u32,
-        id,
-        outcome: Some(if good {
-            item_result::Outcome::Success(Success {
-                target_status: 201,
-                reply: Some(reply),
-                reply_truncated: false,
-            })
-        } else {
-            item_result::Outcome::Failure(Failure {
-                kind: FailureKind::Rejected.into(),
-                error: Some(bad_email()),
-                target_status: 422,
-                ..Failure::default()
-            })
-        }),
-        attempts: 1,
-        replayed: false,
-        item: (!good).then(|| item.clone()),
-    }
-}
-
-fn bad_email() -> pb::Status {
-    let mut details = ErrorDetails::new();
-    details
-        .set_error_info("HTTP_422", "flowgate", [])
-        .add_bad_request_violation("payload.email", "must be an e-mail address");
-    let status = Status::with_error_details(Code::InvalidArgument, "validation failed", details);
-    pb::Status::decode(status.details()).unwrap()
 }

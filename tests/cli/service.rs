@@ -139,23 +139,26 @@ impl BatchService for Service {
 
     async fn pause_batch(
         &self,
-        _: Request<PauseBatchRequest>,
+        request: Request<PauseBatchRequest>,
     ) -> Result<Response<PauseBatchResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let batch = self.0.pause(&request.into_inner().batch_id, true)?;
+        Ok(Response::new(PauseBatchResponse { batch: Some(batch) }))
     }
 
     async fn resume_batch(
         &self,
-        _: Request<ResumeBatchRequest>,
+        request: Request<ResumeBatchRequest>,
     ) -> Result<Response<ResumeBatchResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let batch = self.0.pause(&request.into_inner().batch_id, false)?;
+        Ok(Response::new(ResumeBatchResponse { batch: Some(batch) }))
     }
 
     async fn retry_batch(
         &self,
-        _: Request<RetryBatchRequest>,
+        request: Request<RetryBatchRequest>,
     ) -> Result<Response<RetryBatchResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let batch = self.0.retry(&request.into_inner())?;
+        Ok(Response::new(RetryBatchResponse { batch: Some(batch) }))
     }
 }
 
@@ -209,49 +212,33 @@ impl TargetService for Service {
         &self,
         _: Request<ListTargetsRequest>,
     ) -> Result<Response<ListTargetsResponse>, Status> {
-        let target = |name: &str| Target {
-            name: name.to_owned(),
-            kind: "http".to_owned(),
-            operation: "POST /guests".to_owned(),
-            quota: Some(Quota {
-                name: name.to_owned(),
-                limits: vec!["100/s".to_owned(), "100000/d".to_owned()],
-                pace: Pace::Window.into(),
-            }),
-            chunk_items: 50,
-            concurrency: 50,
-            status: Some(TargetStatus {
-                queued_items: 7,
-                ..TargetStatus::default()
-            }),
-        };
-        Ok(Response::new(ListTargetsResponse {
-            targets: vec![target("crm"), target("erp")],
-        }))
+        let targets = ["crm", "erp"].map(|name| self.0.target(name));
+        let targets = targets.into_iter().collect::<Result<_, _>>()?;
+        Ok(Response::new(ListTargetsResponse { targets }))
     }
 
     async fn get_target(
         &self,
-        _: Request<GetTargetRequest>,
+        request: Request<GetTargetRequest>,
     ) -> Result<Response<GetTargetResponse>, Status> {
-        Err(refusal(
-            Code::NotFound,
-            "TARGET_NOT_FOUND",
-            "no such target",
-        ))
+        let target = Some(self.0.target(&request.into_inner().name)?);
+        Ok(Response::new(GetTargetResponse { target }))
     }
 
     async fn pause_target(
         &self,
-        _: Request<PauseTargetRequest>,
+        request: Request<PauseTargetRequest>,
     ) -> Result<Response<PauseTargetResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        let target = Some(self.0.hold(&request.name, Some(request.reason))?);
+        Ok(Response::new(PauseTargetResponse { target }))
     }
 
     async fn resume_target(
         &self,
-        _: Request<ResumeTargetRequest>,
+        request: Request<ResumeTargetRequest>,
     ) -> Result<Response<ResumeTargetResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let target = Some(self.0.hold(&request.into_inner().name, None)?);
+        Ok(Response::new(ResumeTargetResponse { target }))
     }
 }

@@ -220,6 +220,55 @@ def a_stream_takes_items_while_it_tells_results(batches):
     assert again[-1].finished == finished
 
 
+def finished(batches, batch_id):
+    from flowgate.v1 import batch_service_pb2
+
+    watched = batches.WatchBatch(
+        batch_service_pb2.WatchBatchRequest(batch_id=batch_id), timeout=60
+    )
+    return [response.event for response in watched][-1].finished
+
+
+def what_is_held_goes_on_and_what_came_too_late_goes_in_again(batches, targets):
+    from flowgate.v1 import batch_pb2, batch_service_pb2, item_pb2, target_service_pb2
+    from google.protobuf import timestamp_pb2
+
+    held = targets.PauseTarget(
+        target_service_pb2.PauseTargetRequest(name="guests", reason="upgrade")
+    ).target.status
+    assert held.held_since.seconds > 0 and "upgrade" in held.pause_reason, held
+    submitted = batches.BatchSubmit(
+        batch_service_pb2.BatchSubmitRequest(
+            spec=batch_pb2.BatchSpec(target="guests"), items=[guest(0), guest(1)], wait=False
+        )
+    ).batch
+    request = batch_service_pb2.PauseBatchRequest(batch_id=submitted.id)
+    paused = batches.PauseBatch(request).batch
+    assert paused.state == batch_pb2.BATCH_STATE_PAUSED, paused
+    assert paused.progress.waiting.reason == "the batch is paused", paused
+    targets.ResumeTarget(target_service_pb2.ResumeTargetRequest(name="guests"))
+    batches.ResumeBatch(batch_service_pb2.ResumeBatchRequest(batch_id=submitted.id))
+    assert finished(batches, submitted.id).state == batch_pb2.BATCH_STATE_SUCCEEDED
+
+    late = batches.BatchSubmit(
+        batch_service_pb2.BatchSubmitRequest(
+            spec=batch_pb2.BatchSpec(
+                target="guests", deadline=timestamp_pb2.Timestamp(seconds=1_700_000_000)
+            ),
+            items=[guest(2), guest(3)],
+            all_failed_is_ok=True,
+        ),
+        timeout=20,
+    )
+    assert late.batch.stopped_by == batch_pb2.STOPPED_BY_DEADLINE, late
+    kinds = [result.failure.kind for result in late.results]
+    assert kinds == [item_pb2.FAILURE_KIND_EXPIRED] * 2, late
+    request = batch_service_pb2.RetryBatchRequest(batch_id=late.batch.id)
+    retried = [batches.RetryBatch(request).batch.id for _ in range(2)]
+    assert retried[0] == retried[1] != late.batch.id, "the same new batch, each time"
+    assert finished(batches, retried[0]).progress.succeeded == 2
+
+
 def the_example_of_the_readme_works(address, stubs):
     example = os.path.join(ROOT, "examples", "python", "submit.py")
     run = subprocess.run(
@@ -245,7 +294,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         generate_stubs(folder)
         import grpc
-        from flowgate.v1 import batch_service_pb2_grpc
+        from flowgate.v1 import batch_service_pb2_grpc, target_service_pb2_grpc
 
         target = TargetServer(("127.0.0.1", 0), Target)
         threading.Thread(target=target.serve_forever, daemon=True).start()
@@ -260,10 +309,13 @@ def main():
             for test in tests:
                 test(batches)
                 print("ok", test.__name__)
+            targets = target_service_pb2_grpc.TargetServiceStub(channel)
+            what_is_held_goes_on_and_what_came_too_late_goes_in_again(batches, targets)
+            print("ok", what_is_held_goes_on_and_what_came_too_late_goes_in_again.__name__)
         the_example_of_the_readme_works(flowgate.address, folder)
         print("ok", the_example_of_the_readme_works.__name__)
         flowgate.stop()
-        print(f"{len(tests) + 1} passed, 0 failed")
+        print(f"{len(tests) + 2} passed, 0 failed")
 
 
 if __name__ == "__main__":

@@ -4,4 +4,4 @@ mod asked;
 mod told;
 
 pub use asked::{drafts, spec, unknown_value};
-pub use told::{batch, event, progress, result, target};
+pub use told::{batch, event, result, standing, target};

@@ -117,7 +117,7 @@ pub fn event(event: Event, batch: impl FnOnce() -> proto::Batch) -> proto::Batch
         EventKind::Results(results) => Kind::Results(proto::BatchResults {
             results: results.into_iter().map(result).collect(),
         }),
-        EventKind::Progress(done) => Kind::Progress(progress(&done, None)),
+        EventKind::Progress(done) => Kind::Progress(progress(&done)),
         EventKind::Finished => Kind::Finished(batch()),
     };
     proto::BatchEvent {
@@ -144,20 +144,13 @@ pub fn batch(batch: &Batch, lane: Option<&LaneStatus>) -> proto::Batch {
         Some(StoppedBy::FailurePolicy) => proto::StoppedBy::FailurePolicy,
         Some(StoppedBy::Deadline) => proto::StoppedBy::Deadline,
     };
-    let mut told = progress(&batch.progress, lane);
-    if batch.state == BatchState::Paused {
-        told.waiting = Some(proto::Waiting {
-            reason: "the batch is paused".to_owned(),
-            until: None,
-        });
-    }
     proto::Batch {
         id: batch.id.to_string(),
         spec: Some(spec_out(&batch.spec)),
         state: batch.state as i32,
         sealed: batch.sealed_by.is_some(),
         sealed_by: sealed_by.into(),
-        progress: Some(told),
+        progress: Some(standing(batch, lane)),
         create_time: Some(time(batch.created_ms)),
         start_time: batch.started_ms.map(time),
         finish_time: batch.finished_ms.map(time),
@@ -196,8 +189,26 @@ fn spec_out(spec: &BatchSpec) -> proto::BatchSpec {
     }
 }
 
-/// Progress; with a lane, also what it waits for.
-pub fn progress(progress: &Progress, lane: Option<&LaneStatus>) -> proto::Progress {
+/// How far a batch has come as it stands, and what it waits for.
+pub fn standing(batch: &Batch, lane: Option<&LaneStatus>) -> proto::Progress {
+    let mut told = progress(&batch.progress);
+    told.waiting = match batch.state {
+        BatchState::Paused => Some(proto::Waiting {
+            reason: "the batch is paused".to_owned(),
+            until: None,
+        }),
+        _ if told.completed == told.total => None,
+        _ => lane.and_then(waiting),
+    };
+    if told.waiting.is_some() {
+        // The rate is that of before, and says nothing of when it goes on.
+        told.time_left = None;
+    }
+    told
+}
+
+/// Progress, as it is logged.
+fn progress(progress: &Progress) -> proto::Progress {
     let counts = &progress.counts;
     let failed_by_kind = FailureKind::ALL
         .into_iter()
@@ -207,9 +218,6 @@ pub fn progress(progress: &Progress, lane: Option<&LaneStatus>) -> proto::Progre
             count: counts.failed[kind.place()],
         })
         .collect();
-    let waiting = lane
-        .filter(|_| counts.completed() < counts.total)
-        .and_then(waiting);
     proto::Progress {
         total: counts.total,
         completed: counts.completed(),
@@ -227,7 +235,7 @@ pub fn progress(progress: &Progress, lane: Option<&LaneStatus>) -> proto::Progre
             .time_left
             .and_then(|left| Duration::try_from(left).ok()),
         chunks_finished: counts.chunks_finished,
-        waiting,
+        waiting: None,
     }
 }
 
