@@ -25,7 +25,8 @@ use crate::target::{Catalog, Each, Entry, Http, Target};
 use crate::time::wall_ms;
 use crate::wake::Wake;
 
-/// What a listener still takes after its calls were told to end.
+/// What is kept of a drain for its end, in which connections take their leave
+/// and the store writes what it has; a quarter of a drain that is short.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A running server.
@@ -73,7 +74,11 @@ impl Server {
             .await
             .with_context(|| format!("cannot listen on {listen}"))?;
         let address = socket.local_addr()?;
-        let opened = OpenStore::open(&config.store)?;
+        // It reads the whole file, or may wait for the disk: not on the thread
+        // that hears of signals.
+        let spec = config.store.clone();
+        let opening = tokio::task::spawn_blocking(move || OpenStore::open(&spec));
+        let opened = opening.await.context("the store's opening failed")??;
         let store = opened.store.clone();
         let catalog = catalog(config)?;
         let rescued = store.rescue(safe_to_repeat(&catalog), wall_ms()).await?;
@@ -142,10 +147,28 @@ impl Server {
     ///
     /// When something had to be cut off.
     pub async fn drain(mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + self.patience;
+        let end = Instant::now() + self.patience;
+        let last_words = LAST_WORDS.min(self.patience / 4);
         self.drain.cancel();
+        let mut cut_off = self.end_lanes(end - last_words).await;
+        self.closed.cancel();
+        let by = (Instant::now() + last_words).min(end - last_words / 2);
+        self.end_listener(by).await;
+        // A little is left for the process to end in.
+        if !self.store.close(end - last_words / 4).await {
+            cut_off.push("the store was still writing".to_owned());
+        }
+        if !cut_off.is_empty() {
+            bail!("the drain was cut short: {}", cut_off.join("; "));
+        }
+        tracing::info!("drained");
+        Ok(())
+    }
+
+    /// Waits for the lanes, which have been told. What was cut off is returned.
+    async fn end_lanes(&mut self, by: Instant) -> Vec<String> {
         let mut cut_off = Vec::new();
-        while let Ok(ended) = timeout_at(deadline, self.lanes.join_next()).await {
+        while let Ok(ended) = timeout_at(by, self.lanes.join_next()).await {
             match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
@@ -157,19 +180,17 @@ impl Server {
             cut_off.push("requests to targets were still under way".to_owned());
             self.lanes.shutdown().await;
         }
-        self.closed.cancel();
-        // Streams have been told to end; a connection that never sent its
-        // preface, or a health watch, would hold the listener for ever.
-        let last = Instant::now() + LAST_WORDS;
-        if timeout_at(last, &mut self.listener).await.is_err() {
+        cut_off
+    }
+
+    /// Waits for the connections, whose calls have been told to end. One that
+    /// never sent its preface, or whose client does not read, would hold the
+    /// listener for ever.
+    async fn end_listener(&mut self, by: Instant) {
+        // It may be what failed.
+        if !self.listener.is_finished() && timeout_at(by, &mut self.listener).await.is_err() {
             self.listener.abort();
         }
-        self.store.close().await;
-        if !cut_off.is_empty() {
-            bail!("the drain was cut short: {}", cut_off.join("; "));
-        }
-        tracing::info!("drained");
-        Ok(())
     }
 }
 
@@ -201,12 +222,16 @@ impl OpenStore {
         self.file.as_ref().is_some_and(|file| file.was_used())
     }
 
-    /// Finishes what is under way, and gives up the file.
-    async fn close(self) {
-        if let Some(file) = self.file {
-            // It blocks until the last commit.
-            let _ = tokio::task::spawn_blocking(move || file.close()).await;
-        }
+    /// Finishes what is under way, and gives up the file; whether that was done
+    /// in time. A disk that hangs is no reason to stay: what is not written yet
+    /// was promised to nobody.
+    async fn close(self, by: Instant) -> bool {
+        let Some(file) = self.file else {
+            return true;
+        };
+        // It blocks until the last commit.
+        let closing = tokio::task::spawn_blocking(move || file.close());
+        timeout_at(by, closing).await.is_ok()
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::Server;
-use crate::config::Config;
+use crate::config::{Config, show_duration};
 use crate::observe::{self, LogFormat};
 
 /// Run the server
@@ -44,22 +44,61 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
              in between is to be trusted."
         );
     }
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
-    let mut server = Server::start(config).await?;
+    let patience = show_duration(config.server.drain);
+    let mut signals = Signals::new()?;
+    let mut server = tokio::select! {
+        server = Server::start(config) => server?,
+        () = signals.next() => {
+            tracing::info!("told to stop before it served");
+            end_at_once(0)
+        }
+    };
     let failure = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = signals.next() => None,
         failure = server.failed() => Some(failure),
     };
-    tracing::info!("draining; a second signal ends it at once");
+    match &failure {
+        Some(failure) => tracing::error!("{failure:#}; stopping"),
+        None => tracing::info!("draining, for up to {patience}; a second signal ends it at once"),
+    }
     let drained = tokio::select! {
         drained = server.drain() => drained,
-        _ = terminate.recv() => bail!("ended at once, by a second signal"),
-        _ = interrupt.recv() => bail!("ended at once, by a second signal"),
+        () = signals.next() => {
+            eprintln!("error: ended at once, by a second signal: what was under way is as after a crash");
+            end_at_once(1)
+        }
     };
     match failure {
         Some(failure) => Err(failure),
         None => drained.map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// What asks the server to stop: SIGTERM, and Ctrl-C in a terminal.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?,
+        })
+    }
+
+    /// Waits for the next.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Ends the process where it stands. Not by way of `main`: what is dropped on
+/// the way out waits for the disk, which may be what hangs.
+fn end_at_once(status: i32) -> ! {
+    std::process::exit(status)
 }

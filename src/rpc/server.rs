@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use tower::BoxError;
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -64,22 +67,17 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    health_reporter
-        .set_serving::<BatchServiceServer<Face>>()
-        .await;
-    health_reporter
-        .set_serving::<TargetServiceServer<Face>>()
-        .await;
+    report_health(&health_reporter, ServingStatus::Serving).await;
     let drain = rooms.drain.clone();
+    let reporter = health_reporter.clone();
     tokio::spawn(async move {
         drain.cancelled().await;
-        health_reporter
-            .set_not_serving::<BatchServiceServer<Face>>()
-            .await;
-        health_reporter
-            .set_not_serving::<TargetServiceServer<Face>>()
-            .await;
+        report_health(&reporter, ServingStatus::NotServing).await;
     });
+    let shutdown = async move {
+        shutdown.await;
+        end_health_watches(health_reporter).await;
+    };
     let face = Face(Arc::new(rooms));
     let layers = ServiceBuilder::new()
         .layer(TraceLayer::new(SharedClassifier::new(faults())))
@@ -111,6 +109,27 @@ pub async fn serve(
         .add_service(TargetServiceServer::new(face))
         .serve_with_incoming_shutdown(connections(listener, spec.max_connections), shutdown)
         .await
+}
+
+/// What is asked about: the server as a whole, and each of its services.
+const HEALTH_NAMES: [&str; 3] = [
+    "",
+    BatchServiceServer::<Face>::NAME,
+    TargetServiceServer::<Face>::NAME,
+];
+
+async fn report_health(reporter: &HealthReporter, status: ServingStatus) {
+    for name in HEALTH_NAMES {
+        reporter.set_service_status(name, status).await;
+    }
+}
+
+/// Ends the calls that watch the health; by themselves they would go on for as
+/// long as their connections.
+async fn end_health_watches(mut reporter: HealthReporter) {
+    for name in HEALTH_NAMES {
+        reporter.clear_service_status(name).await;
+    }
 }
 
 /// Which answers are logged as errors: those that are the server's fault. What

@@ -3,3 +3,6 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 pub mod http_target;
+pub mod patience;
+pub mod program;
+pub mod strace;
