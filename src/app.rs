@@ -285,7 +285,7 @@ fn safe_to_repeat(catalog: &Catalog) -> SafeToRepeat {
     let catalog = catalog.clone();
     Arc::new(move |target: &TargetName, item, since| {
         let entry = catalog.get(target);
-        entry.is_some_and(|entry| entry.target.safe_to_repeat(item, since))
+        entry.is_some_and(|entry| since < entry.target.repeatable_for(item))
     })
 }
 

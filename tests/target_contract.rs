@@ -729,31 +729,36 @@ async fn what_is_safe_to_repeat_follows_the_configuration_and_the_method() {
         target(&config)
     };
     for method in ["GET", "PUT", "DELETE"] {
-        assert!(
-            target(&plain).safe_to_repeat(&call(method), Duration::ZERO),
+        assert_eq!(
+            target(&plain).repeatable_for(&call(method)),
+            Duration::MAX,
             "{method}"
         );
         let strict = target_with(|config| config.idempotent_methods = false);
-        assert!(
-            !strict.safe_to_repeat(&call(method), Duration::ZERO),
+        assert_eq!(
+            strict.repeatable_for(&call(method)),
+            Duration::ZERO,
             "{method}"
         );
     }
     for method in ["", "POST", "PATCH"] {
-        assert!(
-            !target(&plain).safe_to_repeat(&call(method), Duration::ZERO),
+        assert_eq!(
+            target(&plain).repeatable_for(&call(method)),
+            Duration::ZERO,
             "{method}"
         );
         let repeatable = target_with(|config| config.repeatable = true);
-        assert!(
-            repeatable.safe_to_repeat(&call(method), Duration::ZERO),
+        assert_eq!(
+            repeatable.repeatable_for(&call(method)),
+            Duration::MAX,
             "{method}"
         );
         let keyed = target_with(|config| {
             config.idempotency_header = Some(HeaderName::from_static("key"));
         });
-        assert!(
-            keyed.safe_to_repeat(&call(method), Duration::ZERO),
+        assert_eq!(
+            keyed.repeatable_for(&call(method)),
+            Duration::from_hours(24),
             "{method}"
         );
     }
@@ -771,8 +776,8 @@ impl Single for Panics {
         "none".to_owned()
     }
 
-    fn safe_to_repeat(&self, _item: &Item, _since: Duration) -> bool {
-        false
+    fn repeatable_for(&self, _item: &Item) -> Duration {
+        Duration::ZERO
     }
 
     fn honours_keys(&self) -> bool {

@@ -20,12 +20,12 @@ pub struct RetryPolicy {
 
 /// What is known about an item besides the reply.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Standing {
     /// Sends so far, this one included.
     pub attempts: u32,
-    /// Whether sending it again, though it may have been done, does no harm.
-    pub safe_to_repeat: bool,
+    /// For how long after it was first sent sending it again, though it may
+    /// have been done, does no harm; zero for not at all.
+    pub repeatable_for: Duration,
     /// Whether an answer to a repeat is about the item, by its key.
     pub honours_keys: bool,
     /// An earlier send had no answer.
@@ -62,7 +62,9 @@ pub enum Verdict {
 /// does not come back together.
 pub fn classify(reply: Reply, item: Standing, policy: &RetryPolicy, jitter: f64) -> Verdict {
     let delay = backoff(item.attempts, policy).mul_f64(jitter);
-    let may_try = item.attempts < policy.attempts && item.tried_for + delay < policy.patience;
+    let next = item.tried_for + delay;
+    let may_try = item.attempts < policy.attempts && next < policy.patience;
+    let is_safe = next < item.repeatable_for;
     let again = |unanswered, faulted| Verdict::Again {
         delay,
         unanswered: item.unanswered || unanswered,
@@ -91,9 +93,9 @@ pub fn classify(reply: Reply, item: Standing, policy: &RetryPolicy, jitter: f64)
         Reply::Busy(cause) => failed(item.undone(FailureKind::Throttled), *cause),
         Reply::Unsent(_) if may_try => again(false, false),
         Reply::Unsent(cause) => failed(item.undone(FailureKind::Unreachable), *cause),
-        Reply::Fault(_) if may_try && item.safe_to_repeat => again(false, true),
+        Reply::Fault(_) if may_try && is_safe => again(false, true),
         Reply::Fault(cause) => failed(faulted, *cause),
-        Reply::Unknown(_) if may_try && item.safe_to_repeat => again(true, false),
+        Reply::Unknown(_) if may_try && is_safe => again(true, false),
         Reply::Unknown(cause) => failed(FailureKind::InDoubt, *cause),
     }
 }
@@ -170,7 +172,7 @@ mod tests {
     /// A first try of an item that is not safe to repeat.
     const FIRST: Standing = Standing {
         attempts: 1,
-        safe_to_repeat: false,
+        repeatable_for: Duration::ZERO,
         honours_keys: false,
         unanswered: false,
         faulted: false,
@@ -208,12 +210,16 @@ mod tests {
     #[test]
     fn what_a_reply_leads_to() {
         let safe = Standing {
-            safe_to_repeat: true,
+            repeatable_for: Duration::MAX,
             ..FIRST
         };
         let keyed = Standing {
             honours_keys: true,
             ..safe
+        };
+        let forgetful = Standing {
+            repeatable_for: Duration::from_millis(50),
+            ..keyed
         };
         let last = |item| Standing {
             attempts: 3,
@@ -249,6 +255,9 @@ mod tests {
             ("unknown", FIRST, "IN_DOUBT"),
             ("unknown", safe, "again in 100 ms unanswered"),
             ("unknown", last(safe), "IN_DOUBT"),
+            // Nor does anything go again once its key is forgotten.
+            ("unknown", forgetful, "IN_DOUBT"),
+            ("fault", forgetful, "UNAVAILABLE"),
             // Without a key, an answer to a repeat may be about the first send.
             ("refused", unanswered(safe), "IN_DOUBT"),
             ("refused", faulted(safe), "IN_DOUBT"),

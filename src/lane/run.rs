@@ -111,19 +111,36 @@ impl Run {
     }
 
     /// Sends the chunk, and records what comes back as it comes. Nothing of it
-    /// is written after its batch's deadline.
+    /// is written after its batch's deadline, nor once an item of it that may
+    /// have been done is not safe to repeat any more.
     pub async fn go(mut self, first: (Wire, Incoming)) -> Result<(), StoreError> {
         let stop = self.parts.way.stop.clone();
-        let deadline = self.parts.leased.spec.deadline_ms.map(instant_at);
+        let deadline = self.parts.leased.spec.deadline_ms;
+        let end = deadline.into_iter().chain(self.lapses_ms()).min();
         let mut sent = pin!(self.send_all(first));
         tokio::select! {
             biased;
             sent = &mut sent => return sent,
-            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+            () = sleep_until(end.map_or_else(Instant::now, instant_at)), if end.is_some() => {
                 stop.cancel();
             }
         }
         sent.await
+    }
+
+    /// When the first of the items that may have been done is not safe to
+    /// repeat any more; `None` where there are none, or they always are.
+    fn lapses_ms(&self) -> Option<i64> {
+        let leased = &self.parts.leased;
+        let target = &self.parts.entry.target;
+        let doubtful = self
+            .items
+            .iter()
+            .zip(&self.positions)
+            .filter(|(_, at)| leased.unanswered.contains(at) || leased.faulted.contains(at));
+        let windows = doubtful.map(|(item, _)| target.repeatable_for(item));
+        let shortest = windows.min().filter(|window| *window < Duration::MAX)?;
+        Some(leased.since_ms + millis(shortest))
     }
 
     async fn send_all(&mut self, first: (Wire, Incoming)) -> Result<(), StoreError> {
@@ -175,10 +192,21 @@ impl Run {
         while let Some((place, reply)) = incoming.next().await {
             self.sort(&places, place, reply, &incoming);
             self.gather(&places, &mut incoming).await;
-            self.settle(Then::GoesOn).await?;
+            self.goes_on().await?;
         }
         self.fill_gaps(&places, &incoming);
         // Before anything that comes after it, in strict order.
+        self.goes_on().await
+    }
+
+    /// Records what has gathered. In strict order, an item that has another try
+    /// leaves the chunk when the run gives up the lease, in one commit: between
+    /// two, the next process would take what is left of the chunk for sent.
+    async fn goes_on(&mut self) -> Result<(), StoreError> {
+        let is_strict = self.parts.leased.spec.ordering == Ordering::Strict;
+        if is_strict && self.part.has_again() {
+            return Ok(());
+        }
         self.settle(Then::GoesOn).await
     }
 
@@ -256,7 +284,7 @@ impl Run {
         let target = &self.parts.entry.target;
         Standing {
             attempts: leased.attempt + 1,
-            safe_to_repeat: target.safe_to_repeat(item, tried_for),
+            repeatable_for: target.repeatable_for(item),
             honours_keys: target.honours_keys(),
             unanswered: leased.unanswered.contains(&position),
             faulted: leased.faulted.contains(&position),
@@ -269,7 +297,7 @@ impl Run {
     /// key.
     fn is_too_late(&self, position: u32, item: &Item) -> bool {
         let known = self.known(position, item);
-        (known.unanswered || known.faulted) && !known.safe_to_repeat
+        (known.unanswered || known.faulted) && known.tried_for >= known.repeatable_for
     }
 
     /// Records what is known of items that come too late.

@@ -46,8 +46,8 @@ impl<S: Single> Target for Each<S> {
         self.single.operation()
     }
 
-    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool {
-        self.single.safe_to_repeat(item, since)
+    fn repeatable_for(&self, item: &Item) -> Duration {
+        self.single.repeatable_for(item)
     }
 
     fn honours_keys(&self) -> bool {

@@ -30,9 +30,10 @@ pub trait Target: Send + Sync + 'static {
     /// What is done with an item that says nothing, e.g. `POST /guests`.
     fn operation(&self) -> String;
 
-    /// Whether sending an item again, that may have been sent, does no harm so
-    /// long after it was first.
-    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool;
+    /// For how long after it was first sent an item may be sent again, although
+    /// it may have been done, and no harm comes of it: zero for not at all,
+    /// [`Duration::MAX`] for ever.
+    fn repeatable_for(&self, item: &Item) -> Duration;
 
     /// Whether it knows an item that it was sent before by its key, so that its
     /// answer to a repeat is about the item and not about the repeat.
@@ -54,8 +55,8 @@ pub trait Single: Send + Sync + 'static {
     /// As [`Target::operation`].
     fn operation(&self) -> String;
 
-    /// As [`Target::safe_to_repeat`].
-    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool;
+    /// As [`Target::repeatable_for`].
+    fn repeatable_for(&self, item: &Item) -> Duration;
 
     /// As [`Target::honours_keys`].
     fn honours_keys(&self) -> bool;

@@ -70,8 +70,11 @@ impl Single for Scripted {
         "POST /".to_owned()
     }
 
-    fn safe_to_repeat(&self, _item: &Item, since: Duration) -> bool {
-        self.safe && since < self.key_window
+    fn repeatable_for(&self, _item: &Item) -> Duration {
+        match self.safe {
+            true => self.key_window,
+            false => Duration::ZERO,
+        }
     }
 
     fn honours_keys(&self) -> bool {

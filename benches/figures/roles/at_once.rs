@@ -48,8 +48,8 @@ impl Target for AtOnce {
         "nothing".to_owned()
     }
 
-    fn safe_to_repeat(&self, _: &Item, _: Duration) -> bool {
-        true
+    fn repeatable_for(&self, _: &Item) -> Duration {
+        Duration::MAX
     }
 
     fn honours_keys(&self) -> bool {

@@ -6,6 +6,7 @@ use super::super::bits::Bits;
 use super::super::ready::count;
 use super::super::rows::{ChunkRow, Done, Rows};
 use super::super::{SafeToRepeat, codec};
+use super::settle::back_at;
 use super::{Ledger, Why, advance_chunk, remaining, stopped};
 use crate::core::lifecycle::{ChunkEvent, ChunkState};
 use crate::model::{ChunkNo, FailureKind, Item, Ordering};
@@ -95,7 +96,7 @@ impl<R: Rows> Ledger<'_, R> {
             self.finish_chunk(&mut chunk)?;
         } else {
             advance_chunk(&mut chunk, ChunkEvent::Release)?;
-            chunk.due_ms = 0;
+            chunk.due_ms = back_at(&chunk, 0);
         }
         self.rows.update_chunk(chunk)
     }

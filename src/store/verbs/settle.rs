@@ -42,7 +42,7 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<
         ledger.finish_chunk(&mut chunk)?;
     } else if let Some(due_ms) = part.release {
         advance_chunk(&mut chunk, ChunkEvent::Release)?;
-        chunk.due_ms = due_ms;
+        chunk.due_ms = back_at(&chunk, due_ms);
         chunk.charged_minute = None;
     }
     ledger.rows.update_chunk(chunk)?;
@@ -65,6 +65,15 @@ impl<R: Rows> Ledger<'_, R> {
             super::Undone::Broken("fewer items in flight than a leased chunk holds".to_owned())
         })?;
         Ok(())
+    }
+}
+
+/// When a chunk that goes back to the queue is due. What is sent again stays
+/// known as that: in strict order nothing passes it.
+pub(super) fn back_at(chunk: &ChunkRow, due_ms: i64) -> i64 {
+    match chunk.first {
+        Some(_) => due_ms,
+        None => due_ms.max(1),
     }
 }
 

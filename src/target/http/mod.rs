@@ -180,14 +180,19 @@ impl Single for Http {
         self.operation.clone()
     }
 
-    fn safe_to_repeat(&self, item: &Item, since: Duration) -> bool {
+    fn repeatable_for(&self, item: &Item) -> Duration {
         let by_method = || {
             self.requests
                 .plan(item)
                 .is_ok_and(|plan| is_idempotent(&plan.method))
         };
-        let by_key = self.honours_keys && since < self.key_window;
-        by_key || self.repeatable || (self.idempotent_methods && by_method())
+        if self.repeatable || (self.idempotent_methods && by_method()) {
+            Duration::MAX
+        } else if self.honours_keys {
+            self.key_window
+        } else {
+            Duration::ZERO
+        }
     }
 
     fn honours_keys(&self) -> bool {
