@@ -20,7 +20,7 @@ use crate::lane::{Lane, LaneSpec};
 use crate::model::TargetName;
 use crate::observe::Board;
 use crate::rpc::{self, Rooms, ServeSpec};
-use crate::store::{MemoryStore, SafeToRepeat, SqliteStore, Store, StoreError};
+use crate::store::{Bounds, MemoryStore, SafeToRepeat, SqliteStore, Store, StoreError};
 use crate::target::{Catalog, Each, Entry, Http, Target};
 use crate::time::wall_ms;
 use crate::wake::Wake;
@@ -125,6 +125,13 @@ impl Server {
     /// Waits until something fails that it cannot go on without.
     pub async fn failed(&mut self) -> anyhow::Error {
         tokio::select! {
+            // First: it is why others fail.
+            biased;
+            why = self.store.stopped() => {
+                // Nothing more can be recorded, so nothing is waited for.
+                self.patience = Duration::ZERO;
+                anyhow::Error::msg(why)
+            }
             ended = &mut self.listener => match ended {
                 Ok(Err(error)) => error,
                 Ok(Ok(())) => anyhow::anyhow!("the listener ended"),
@@ -207,8 +214,16 @@ impl OpenStore {
                 store: Arc::new(MemoryStore::new()),
                 file: None,
             },
-            StoreConfig::Sqlite { path } => {
-                let file = Arc::new(SqliteStore::open(path)?);
+            StoreConfig::Sqlite {
+                path,
+                max_size,
+                reserve,
+            } => {
+                let bounds = Bounds {
+                    max_bytes: *max_size,
+                    reserve_bytes: *reserve,
+                };
+                let file = Arc::new(SqliteStore::open_within(path, bounds)?);
                 OpenStore {
                     store: file.clone(),
                     file: Some(file),
@@ -220,6 +235,14 @@ impl OpenStore {
     /// Whether an earlier process may have sent something.
     fn was_used(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.was_used())
+    }
+
+    /// Waits until it has to stop by itself, and says why and what to do.
+    async fn stopped(&self) -> String {
+        match &self.file {
+            Some(file) => file.stopped().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Finishes what is under way, and gives up the file; whether that was done

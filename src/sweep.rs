@@ -1,8 +1,10 @@
 //! Settles what is queued of a cancelled batch. The lane does it for the batches
 //! of its targets, the intake for those whose target is configured no more.
 
+use tokio::time::sleep;
+
 use crate::model::BatchNo;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, pause};
 use crate::time::wall_ms;
 use crate::wake::Wake;
 
@@ -10,14 +12,24 @@ use crate::wake::Wake;
 /// up everybody else's.
 const CHUNKS: usize = 64;
 
-/// Settles what is queued of a cancelled batch.
+/// Settles what is queued of a cancelled batch. While the store cannot write, it
+/// waits and goes on.
 ///
 /// # Errors
 ///
-/// When the store fails; what is left is for the next start.
+/// When the store fails for good; what is left is for the next start.
 pub async fn sweep(store: &dyn Store, wake: &Wake, no: BatchNo) -> Result<(), StoreError> {
+    let mut failures = 0;
     loop {
-        let swept = store.sweep(no, CHUNKS, wall_ms()).await?;
+        let swept = match store.sweep(no, CHUNKS, wall_ms()).await {
+            Err(error) if error.is_passing() => {
+                failures += 1;
+                sleep(pause(failures)).await;
+                continue;
+            }
+            swept => swept?,
+        };
+        failures = 0;
         if swept.chunks > 0 {
             wake.recorded(no);
         }

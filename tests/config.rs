@@ -56,7 +56,15 @@ fn the_least_that_is_said_gets_the_stated_defaults() {
     let config = parse(MINIMAL);
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:50051");
     let path = Path::new("/etc/flowgate/flowgate.db").to_owned();
-    assert_eq!(config.store, StoreConfig::Sqlite { path });
+    let (max_size, reserve) = (None, 256 << 20);
+    assert_eq!(
+        config.store,
+        StoreConfig::Sqlite {
+            path,
+            max_size,
+            reserve
+        }
+    );
     assert_eq!(config.quotas.len(), 1);
     assert_eq!(config.quotas[0].name, "guests");
     assert_eq!(config.quotas[0].pace, Pace::Window);
@@ -75,6 +83,29 @@ fn the_least_that_is_said_gets_the_stated_defaults() {
     assert_eq!(http.actions, actions);
     assert_eq!(http.protocol, Protocol::Auto);
     assert_eq!(http.reply_limit, 64 * 1024);
+}
+
+#[test]
+fn a_store_leaves_a_part_of_its_size_free() {
+    for (lines, expected) in [
+        ("", (None, 256 << 20)),
+        ("reserve = \"2GiB\"", (None, 2 << 30)),
+        ("max_size = \"64MiB\"", (Some(64 << 20), 16 << 20)),
+        ("max_size = \"20GiB\"", (Some(20 << 30), 256 << 20)),
+        (
+            "max_size = \"64MiB\"\nreserve = \"1MiB\"",
+            (Some(64 << 20), 1 << 20),
+        ),
+    ] {
+        let config = parse(&with(&format!("[store]\n{lines}")));
+        let StoreConfig::Sqlite {
+            max_size, reserve, ..
+        } = config.store
+        else {
+            panic!("not in a file");
+        };
+        assert_eq!((max_size, reserve), expected, "{lines}");
+    }
 }
 
 #[test]
@@ -161,6 +192,18 @@ fn an_action_can_be_changed_or_switched_off() {
 const MISTAKES: &[(&str, &str)] = &[
     ("limit = \"100/s\"",
         "configuration:7: targets.guests.limit: there is no such key; did you mean `limits`?"),
+    ("[store]\nmax_size = \"1MiB\"",
+        "configuration:8: store.max_size: `1MiB` is too little; write at least `64MiB`"),
+    ("[store]\nmax_size = \"64\"",
+        "configuration:8: store.max_size: `64` is not a size; write a whole number with its unit: `B`, `KiB`, `MiB` or `GiB`"),
+    ("[store]\nmax_size = \"1GiB\"\nreserve = \"600MiB\"",
+        "configuration:9: store.reserve: `600MiB` is too much; write at most `512MiB`"),
+    ("[store]\nreserve = \"1KiB\"",
+        "configuration:8: store.reserve: `1KiB` is too little; write at least `1MiB`"),
+    ("[store]\nmemory = true\nmax_size = \"1GiB\"",
+        "configuration:9: store.max_size: this is for a store in a file; take it out, or `memory = true`"),
+    ("[store]\nmemory = true\nreserve = \"1GiB\"",
+        "configuration:9: store.reserve: this is for a store in a file; take it out, or `memory = true`"),
     ("colour = 1",
         "configuration:7: targets.guests.colour: there is no such key; there are `kind`, `url`"),
     ("timeout = 30",

@@ -77,7 +77,7 @@ impl Display for Summary<'_> {
             ),
         )?;
         match &config.store {
-            StoreConfig::Sqlite { path } => line(f, "store", path.display())?,
+            StoreConfig::Sqlite { path, .. } => line(f, "store", path.display())?,
             StoreConfig::Memory => line(f, "store", "in memory: gone with the process")?,
         }
         line(

@@ -57,9 +57,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         () = signals.next() => None,
         failure = server.failed() => Some(failure),
     };
-    match &failure {
-        Some(failure) => tracing::error!("{failure:#}; stopping"),
-        None => tracing::info!("draining, for up to {patience}; a second signal ends it at once"),
+    if let Some(failure) = &failure {
+        tracing::error!("{failure:#}; stopping");
+    } else {
+        tracing::info!("draining, for up to {patience}; a second signal ends it at once");
     }
     let drained = tokio::select! {
         drained = server.drain() => drained,

@@ -38,6 +38,8 @@ pub(super) struct Server {
 pub(super) struct Store {
     pub(super) path: Option<String>,
     pub(super) memory: Option<bool>,
+    pub(super) max_size: Option<String>,
+    pub(super) reserve: Option<String>,
     pub(super) keep_batches: Option<String>,
     pub(super) keep_keys: Option<String>,
 }

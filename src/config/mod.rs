@@ -142,6 +142,11 @@ pub enum StoreConfig {
     Sqlite {
         /// The file.
         path: PathBuf,
+        /// Bytes that it may take with its log; what the disk has, where there
+        /// is none.
+        max_size: Option<u64>,
+        /// Bytes that new work leaves free.
+        reserve: u64,
     },
     /// In memory: gone with the process. For trying things out.
     Memory,

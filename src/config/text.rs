@@ -10,7 +10,12 @@ const UNITS_MS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-const UNITS_BYTES: [(&str, u64); 3] = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const UNITS_BYTES: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
 
 /// No duration in a configuration is longer: sums with the clock stay in range.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
@@ -29,12 +34,12 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 const DURATION_FORM: &str =
     "write a whole number with its unit: `ms`, `s`, `m`, `h` or `d`, e.g. `30s`";
 
-/// Reads `512B`, `64KiB` or `1MiB`.
+/// Reads `512B`, `64KiB`, `1MiB` or `20GiB`.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     parse_unit(text, &UNITS_BYTES).ok_or_else(|| {
         format!(
-            "`{text}` is not a size; write a whole number with its unit: `B`, `KiB` or `MiB`, \
-             e.g. `64KiB`"
+            "`{text}` is not a size; write a whole number with its unit: `B`, `KiB`, `MiB` or \
+             `GiB`, e.g. `64KiB`"
         )
     })
 }
@@ -150,7 +155,12 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_their_unit_and_shown_again() {
-        for (text, bytes) in [("1B", 1), ("64KiB", 65_536), ("1MiB", 1_048_576)] {
+        for (text, bytes) in [
+            ("1B", 1),
+            ("64KiB", 65_536),
+            ("1MiB", 1_048_576),
+            ("3GiB", 3 << 30),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes));
             assert_eq!(show_size(usize::try_from(bytes).unwrap()), text);
         }

@@ -11,26 +11,28 @@ mod limits;
 mod memory;
 mod retry;
 mod submission;
+mod trouble;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::core::slice::{Shape, Slicer};
 use crate::model::{
     Batch, BatchId, BatchSpec, Code, Failure, FailureKind, Item, ItemResult, Outcome, Refusal,
     TargetName, TenantId, Validation,
 };
-use crate::store::{Append, Appended, Into, NewBatch, NewChunk, Seal, Store, StoreError};
+use crate::store::{Append, Appended, Into, NewBatch, NewChunk, Seal, Store};
 use crate::target::{Catalog, Entry};
 use crate::time::{millis, wall_ms};
 use crate::wake::Wake;
 
 use self::attached::Attached;
 use self::memory::Memory;
+use self::trouble::unexpected;
 
 pub use attached::Attachment;
 pub use limits::Limits;
 pub use submission::Submission;
+pub use trouble::store_trouble;
 
 /// The most bytes of items in a chunk: one chunk is held in memory whole while
 /// it is sent.
@@ -275,33 +277,6 @@ pub fn target_not_found(name: &TargetName) -> Refusal {
     .with("target", name)
 }
 
-/// The store's trouble, as a caller is told of it.
-#[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
-pub fn store_trouble(error: StoreError) -> Refusal {
-    if matches!(error, StoreError::Full) {
-        return no_room();
-    }
-    tracing::error!(%error, "the store failed");
-    let mut refusal = Refusal::new(
-        Code::Unavailable,
-        "STORE_UNAVAILABLE",
-        "the server cannot read or write its store just now; try again later",
-    );
-    refusal.retry_after = Some(Duration::from_secs(1));
-    refusal
-}
-
-/// The disk has room for what was taken on, and for no more.
-fn no_room() -> Refusal {
-    let mut refusal = Refusal::new(
-        Code::ResourceExhausted,
-        "STORE_FULL",
-        "the server's store has no room for more items; what was accepted goes on, try again later",
-    );
-    refusal.retry_after = Some(Duration::from_secs(10));
-    refusal
-}
-
 fn new_batch(tenant: TenantId, spec: BatchSpec) -> Into {
     Into::New(NewBatch {
         tenant,
@@ -387,14 +362,5 @@ fn empty_batch() -> Refusal {
         Code::InvalidArgument,
         "EMPTY_BATCH",
         "the batch has no items; submit at least one",
-    )
-}
-
-fn unexpected(appended: &Appended) -> Refusal {
-    tracing::error!(?appended, "the store answered what it never should");
-    Refusal::new(
-        Code::Internal,
-        "INTERNAL",
-        "the server made a mistake; it was logged",
     )
 }

@@ -3,6 +3,7 @@
 //! batch or who follows it; it meets them through the store.
 
 mod brake;
+mod failing;
 mod held;
 mod leasing;
 mod part;
@@ -30,6 +31,7 @@ use crate::time::instant_at;
 use crate::wake::{Nudge, Wake};
 
 use brake::Brake;
+use failing::Failing;
 use leasing::Leasing;
 use run::Run;
 use seat::Seat;
@@ -58,6 +60,7 @@ pub struct Lane {
     low: Arc<Notify>,
     /// The lease that is on its way to the disk, if one is.
     leasing: Option<Leasing>,
+    failing: Failing,
     runs: JoinSet<Result<(), StoreError>>,
     /// The runs under way: a batch's can be stopped, and those of a slot.
     stops: Vec<(BatchNo, usize, CancellationToken)>,
@@ -85,6 +88,7 @@ impl Lane {
             turns: Turns::new(quantum),
             low,
             leasing: None,
+            failing: Failing::default(),
             runs: JoinSet::new(),
             stops: Vec::new(),
             charged: spec.charged,
@@ -115,11 +119,12 @@ impl Lane {
     }
 
     /// Drives until `drain` is cancelled; then returns to the queue what is
-    /// not written, waits for what is, and ends.
+    /// not written, waits for what is, and ends. While the store cannot write,
+    /// it waits and goes on.
     ///
     /// # Errors
     ///
-    /// When the store fails: what was under way is then as after a crash.
+    /// When the store is closed: what was under way is then as after a crash.
     pub async fn drive(mut self, drain: CancellationToken) -> Result<(), StoreError> {
         self.catch_up().await?;
         let brake = self.brake.clone();
@@ -134,7 +139,7 @@ impl Lane {
                 () = drain.cancelled() => break,
                 () = brake.pulled() => self.let_go_all(),
                 Some(nudge) = self.nudges.recv() => self.heed(nudge),
-                Some(leases) = OptionFuture::from(leasing) => self.leased_all(leases?),
+                Some(leases) = OptionFuture::from(leasing) => self.answered(leases)?,
                 Some(ended) = self.runs.join_next() => self.ended(ended)?,
                 () = low.notified() => {}
                 () = tokio::time::sleep_until(next) => {}
@@ -142,8 +147,8 @@ impl Lane {
         }
         self.let_go_all();
         if let Some(leasing) = &mut self.leasing {
-            let leases = (&mut leasing.answer).await?;
-            self.leased_all(leases);
+            let leases = (&mut leasing.answer).await;
+            self.answered(leases)?;
         }
         while let Some(ended) = self.runs.join_next().await {
             self.ended(ended)?;
@@ -220,8 +225,8 @@ impl Lane {
 
     /// Picks what is wanted now, and has it leased. Returns when to look again.
     fn take_up(&mut self) -> Instant {
-        let mut permit_due = None;
-        if self.leasing.is_none() {
+        let mut permit_due = self.failing.again_at();
+        if self.leasing.is_none() && permit_due.is_none() {
             let (picks, due) = self.pick();
             permit_due = due;
             if !picks.is_empty() {
@@ -258,6 +263,9 @@ impl Lane {
             };
             planned[slot] += chunk_items(slot);
             picks.push((no, slot));
+            if self.failing.is_one_by_one() {
+                break;
+            }
         }
         (picks, None)
     }
@@ -348,21 +356,6 @@ impl Lane {
         for (no, slot, stop) in &self.stops {
             if which(*no, *slot) {
                 stop.cancel();
-            }
-        }
-    }
-
-    fn ended(
-        &mut self,
-        ended: Result<Result<(), StoreError>, tokio::task::JoinError>,
-    ) -> Result<(), StoreError> {
-        // A run cancels its own token when it ends.
-        self.stops.retain(|(_, _, stop)| !stop.is_cancelled());
-        match ended {
-            Ok(result) => result,
-            Err(panic) => {
-                tracing::error!(%panic, "a chunk's run failed; its items stay leased");
-                Ok(())
             }
         }
     }

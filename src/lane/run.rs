@@ -115,6 +115,7 @@ impl Run {
     /// have been done is not safe to repeat any more.
     pub async fn go(mut self, first: (Wire, Incoming)) -> Result<(), StoreError> {
         let stop = self.parts.way.stop.clone();
+        let _ended = stop.clone().drop_guard();
         let deadline = self.parts.leased.spec.deadline_ms;
         let end = deadline.into_iter().chain(self.lapses_ms()).min();
         let mut sent = pin!(self.send_all(first));
@@ -167,9 +168,7 @@ impl Run {
         let back = self.standing.contains(&Place::Back);
         let due = self.throttled_until.map_or(0, wall_ms_at);
         let release = back.then_some(due);
-        self.settle(Then::Ends { release }).await?;
-        self.parts.way.stop.cancel();
-        Ok(())
+        self.settle(Then::Ends { release }).await
     }
 
     /// Sends some of the items together, and records what comes back.

@@ -9,7 +9,7 @@ use tonic::Status;
 use crate::model::{Batch, Code, Failure, FailureKind, Refusal, Violation};
 use crate::proto;
 use crate::proto::error_details::bad_request::FieldViolation;
-use crate::proto::error_details::{BadRequest, ErrorInfo, RetryInfo};
+use crate::proto::error_details::{BadRequest, ErrorInfo, QuotaFailure, RetryInfo, quota_failure};
 
 /// The domain of every [`ErrorInfo`].
 const DOMAIN: &str = "flowgate";
@@ -44,11 +44,12 @@ pub fn status(refusal: &Refusal) -> Status {
         },
     );
     let retry = refusal.retry_after.map(retry_info);
+    let quota = (refusal.code == Code::ResourceExhausted).then(|| quota_failure(refusal));
     let mut named = refusal.violations.len();
     loop {
         let message = cut(&refusal.message, length);
         let bad = (named > 0).then(|| bad_request(&refusal.violations[..named]));
-        let details = [Some(info.clone()), bad, retry.clone()];
+        let details = [Some(info.clone()), bad, retry.clone(), quota.clone()];
         let whole = tonic_types::Status {
             code: code as i32,
             message: message.clone(),
@@ -203,6 +204,21 @@ fn bad_request(violations: &[Violation]) -> Any {
 fn retry_info(after: Duration) -> Any {
     let retry_delay = prost_types::Duration::try_from(after).ok();
     any("RetryInfo", &RetryInfo { retry_delay })
+}
+
+/// Which budget is used up; they are all the server's own.
+fn quota_failure(refusal: &Refusal) -> Any {
+    let subject = match refusal.reason {
+        "STORE_FULL" => "server:store",
+        _ => "server:load",
+    };
+    let violation = quota_failure::Violation {
+        subject: subject.to_owned(),
+        description: cut(&refusal.message, MAX_DESCRIPTION),
+        ..quota_failure::Violation::default()
+    };
+    let violations = vec![violation];
+    any("QuotaFailure", &QuotaFailure { violations })
 }
 
 fn any(name: &str, message: &impl Message) -> Any {

@@ -6,6 +6,17 @@ use crate::model::{
     BatchId, BatchNo, BatchSpec, BatchState, ChunkNo, Held, Item, ItemResult, TargetName, TenantId,
 };
 
+/// How much room a store in a file may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of the file with the log beside it; what the disk has, where there
+    /// is none.
+    pub max_bytes: Option<u64>,
+    /// Bytes that new work leaves free, for what becomes of the work that was
+    /// taken on.
+    pub reserve_bytes: u64,
+}
+
 /// Items for a batch.
 #[derive(Clone, Debug)]
 pub struct Append {

@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use crate::model::{Batch, BatchId, BatchNo, Item, TargetName, TenantId};
 
 pub use asked::{
-    Again, Append, Change, Into, ListQuery, NewBatch, NewChunk, Picks, Prune, Seal, Settle,
+    Again, Append, Bounds, Change, Into, ListQuery, NewBatch, NewChunk, Picks, Prune, Seal, Settle,
     TargetPause,
 };
 pub use memory::MemoryStore;
@@ -46,7 +46,9 @@ pub trait Store: Send + Sync + 'static {
     /// The leases are durable when this returns.
     fn lease(&self, picks: Picks, now_ms: i64) -> Answer<'_, Vec<Lease>>;
 
-    /// Records what became of items of a leased chunk.
+    /// Records what became of items of a leased chunk. What is told to nobody yet
+    /// is nowhere else, so while the store cannot write, this is tried again until
+    /// it is recorded or the store is closed.
     fn settle(&self, part: Settle) -> Answer<'_, Settled>;
 
     /// Has something happen to a batch, and says how it stands then; `None` where
@@ -113,13 +115,34 @@ pub enum StoreError {
     /// It is closed, or its writer has stopped.
     #[error("the store is closed")]
     Closed,
-    /// There is no room for new work; what was taken on goes on.
-    #[error("the store has no room for new work")]
+    /// There is no room: for new work, while what was taken on goes on; or on the
+    /// disk at all. Nothing was done.
+    #[error("the store has no room")]
     Full,
-    /// Reading or writing failed; nothing of the commit was done.
-    #[error("the store failed: {0}")]
+    /// It cannot be read or written just now. Nothing was done.
+    #[error("the store cannot be used just now: {0}")]
     Failed(String),
+    /// What is kept of a batch is not what it should be; others are unhurt.
+    /// Nothing was done, nor would it be if it were tried again.
+    #[error("what the store holds of a batch is broken: {0}")]
+    Broken(String),
+    /// The caller's own mistake: a bug. Nothing was done.
+    #[error("the store was asked for what makes no sense: {0}")]
+    Mistake(String),
     /// It cannot be opened, and what to do.
     #[error("{0}")]
     Unusable(String),
+}
+
+impl StoreError {
+    /// Whether the same may well be done later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, StoreError::Full | StoreError::Failed(_))
+    }
+}
+
+/// How long to wait before something is tried again that failed so often: from
+/// 50 ms to about 2 s.
+pub fn pause(failures: u32) -> Duration {
+    Duration::from_millis(50) * (1 << failures.clamp(1, 6).saturating_sub(1))
 }

@@ -41,10 +41,9 @@ async fn fail_a_sync(at: usize, plan: impl FnOnce(&Site) -> Vec<Client>) {
     let (_, after) = calls.split_once(INJECTED).expect("a sync that failed");
     let again = after.lines().find(|line| line.contains("fsync("));
     assert_eq!(again, None, "it was tried again: {after}");
-    let Life::Over(program) = live(&site, &mut clients, serve(&site.config()), u64::MAX).await
-    else {
-        panic!("it ended, and nothing was done to it");
-    };
+    let program = live(&site, &mut clients, serve(&site.config()), u64::MAX)
+        .await
+        .over();
     look_back(&site, &mut clients, program, true).await;
 }
 
@@ -116,9 +115,7 @@ async fn a_sync_of_the_file_itself_that_fails_loses_nothing() {
         Life::Ended(ended) => {
             gave_up(&ended);
             let again = live(&site, &mut clients, serve(&site.config()), u64::MAX).await;
-            let Life::Over(program) = again else {
-                panic!("it ended, and nothing was done to it");
-            };
+            let program = again.over();
             program
         }
     };

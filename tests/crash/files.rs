@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::client::{Client, How};
-use crate::lives::{Life, live, look_back};
+use crate::lives::{live, look_back};
 use crate::site::Site;
 use crate::support::program::{Ended, Program, serve};
 use crate::work::{Ask, PLAIN, SAFE, Work};
@@ -42,9 +42,7 @@ async fn a_second_process_is_refused_and_the_first_does_not_notice() {
         }
     };
     let (life, ()) = tokio::join!(lives, others);
-    let Life::Over(program) = life else {
-        panic!("the first one ended");
-    };
+    let program = life.over();
     look_back(&site, &mut clients, program, false).await;
 }
 
@@ -114,9 +112,7 @@ async fn left_by_a_server(killed: bool) -> Site {
     for (client, last) in clients.iter_mut().zip([false, false, true]) {
         let client = std::slice::from_mut(client);
         let life = live(&site, client, serve(&site.config()), u64::MAX).await;
-        let Life::Over(program) = life else {
-            panic!("it ended by itself");
-        };
+        let program = life.over();
         match last && killed {
             true => drop(program.killed().await),
             false => program.stopped().await,

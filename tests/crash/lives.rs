@@ -19,6 +19,16 @@ pub enum Life {
     Ended(Ended),
 }
 
+impl Life {
+    /// The server, which has no reason to end.
+    pub fn over(self) -> Program {
+        match self {
+            Life::Over(program) => program,
+            Life::Ended(ended) => panic!("nothing was done to it, and it ended: {ended:?}"),
+        }
+    }
+}
+
 /// Starts a server and has all clients go on, until they are done or it ends.
 /// It may end before it serves.
 pub async fn live(site: &Site, clients: &mut [Client], command: Command, fuse: u64) -> Life {

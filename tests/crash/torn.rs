@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::checker::Fact;
 use crate::client::{Client, How};
-use crate::lives::{Life, live, look_back};
+use crate::lives::{live, look_back};
 use crate::site::Site;
 use crate::support::program::serve;
 use crate::work::{Ask, PLAIN, SAFE, Work};
@@ -29,9 +29,7 @@ async fn arrivals(target: &'static str, asks: impl IntoIterator<Item = Ask>) -> 
     let tags: Vec<String> = work.pieces.iter().map(|piece| piece.tag.clone()).collect();
     let mut clients = [Client::new(work, How::Stream(3), site.notes.clone(), 1)];
     let life = live(&site, &mut clients, serve(&site.config()), u64::MAX).await;
-    let Life::Over(program) = life else {
-        panic!("it ended by itself");
-    };
+    let program = life.over();
     look_back(&site, &mut clients, program, false).await;
     let mut arrivals = BTreeMap::new();
     for seen in site.notes.run().facts {

@@ -6,5 +6,6 @@ mod support;
 
 mod draining;
 mod held;
+mod readers;
 mod terminal;
 mod world;

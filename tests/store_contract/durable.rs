@@ -1,7 +1,6 @@
-//! What the store in a file does besides: it lasts, it is one process's, and
-//! it refuses what is not its own.
+//! What the store in a file does besides: it lasts, and it is one process's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flowgate::store::{Append, Appended, Into, SqliteStore, Store, StoreError};
@@ -9,20 +8,12 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::build::*;
+use super::opening::refusal;
 
-fn folder() -> (TempDir, PathBuf) {
+pub fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     (folder, path)
-}
-
-/// Why a file is refused.
-fn refusal(path: &Path) -> String {
-    match SqliteStore::open(path) {
-        Err(StoreError::Unusable(why)) => why,
-        Err(other) => panic!("another error: {other:?}"),
-        Ok(_) => panic!("it was opened"),
-    }
 }
 
 #[tokio::test]
@@ -75,63 +66,6 @@ async fn a_file_is_open_once() {
     read(&SqliteStore::open(&path).unwrap(), 1).await;
 }
 
-#[test]
-fn what_is_not_a_database_is_refused_and_left_alone() {
-    let (_folder, path) = folder();
-    let garbage = b"name,email\nAda,ada@example.com\n".repeat(100);
-    std::fs::write(&path, &garbage).unwrap();
-    assert!(refusal(&path).contains("is not a database"));
-    assert_eq!(std::fs::read(&path).unwrap(), garbage);
-}
-
-#[test]
-fn another_programs_database_is_refused() {
-    let (_folder, path) = folder();
-    let other = rusqlite::Connection::open(&path).unwrap();
-    other.execute_batch("CREATE TABLE guest (name)").unwrap();
-    drop(other);
-    assert!(refusal(&path).contains("of another program"));
-}
-
-#[test]
-fn a_store_of_a_newer_version_is_refused() {
-    let (_folder, path) = folder();
-    drop(SqliteStore::open(&path).unwrap());
-    let newer = rusqlite::Connection::open(&path).unwrap();
-    let sql = "INSERT INTO refinery_schema_history
-        SELECT 99, 'newer', applied_on, checksum FROM refinery_schema_history LIMIT 1";
-    newer.execute(sql, []).unwrap();
-    drop(newer);
-    assert!(refusal(&path).contains("newer version of Flowgate (schema 99)"));
-}
-
-#[tokio::test]
-async fn a_damaged_store_is_refused_and_left_alone() {
-    let (_folder, path) = folder();
-    let store = SqliteStore::open(&path).unwrap();
-    submit(&store, new(1), chunks(&[50, 50, 50])).await;
-    drop(store);
-    let mut bytes = std::fs::read(&path).unwrap();
-    for page in bytes.chunks_mut(4_096).skip(1) {
-        page[..64].fill(0x55);
-    }
-    std::fs::write(&path, &bytes).unwrap();
-    let why = refusal(&path);
-    assert!(
-        why.contains("is damaged") && why.contains("backup"),
-        "{why}"
-    );
-    assert_eq!(std::fs::read(&path).unwrap(), bytes);
-}
-
-#[test]
-fn a_folder_that_is_not_there_is_named() {
-    let (folder, _) = folder();
-    let path = folder.path().join("missing").join("store.db");
-    let why = refusal(&path);
-    assert!(why.contains("missing") && why.contains("folder"), "{why}");
-}
-
 #[tokio::test]
 async fn concurrent_appends_are_all_there_after_reopening() {
     let (_folder, path) = folder();
@@ -175,7 +109,7 @@ async fn what_is_refused_hurts_nobody_in_the_same_commit() {
     );
     assert_eq!(first.unwrap(), recorded(true, true));
     assert_eq!(stale.unwrap(), flowgate::store::Settled::Stale);
-    assert!(matches!(mistaken, Err(StoreError::Failed(_))));
+    assert!(matches!(mistaken, Err(StoreError::Mistake(_))));
     assert_eq!(second.unwrap(), recorded(true, true));
     assert!(matches!(third, Appended::Held(_)));
     for no in [one.no, two.no] {

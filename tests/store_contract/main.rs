@@ -14,11 +14,14 @@ mod build;
 mod cancelling;
 mod charging;
 mod durable;
+mod opening;
 mod rescuing;
 mod retrying;
 mod sending;
+mod stress;
 mod submitting;
 mod twins;
+mod versions;
 
 use std::sync::Arc;
 

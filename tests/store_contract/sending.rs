@@ -177,7 +177,7 @@ pub async fn a_settle_of_an_item_that_is_done_writes_nothing(store: Any) {
     ];
     for part in wrong {
         let answer = store.settle(part).await;
-        assert!(matches!(answer, Err(StoreError::Failed(_))), "{answer:?}");
+        assert!(matches!(answer, Err(StoreError::Mistake(_))), "{answer:?}");
     }
     assert_eq!(
         (read(&*store, 1).await, log(&*store, batch.no).await),

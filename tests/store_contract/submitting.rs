@@ -235,7 +235,7 @@ pub async fn items_that_do_not_follow_on_are_refused(store: Any) {
             )
         };
         let answer = store.append(part).await;
-        assert!(matches!(answer, Err(StoreError::Failed(_))), "{answer:?}");
+        assert!(matches!(answer, Err(StoreError::Mistake(_))), "{answer:?}");
     }
     assert_eq!(read(&*store, 1).await, batch);
 }

@@ -93,6 +93,15 @@ impl Program {
         self.process.clone()
     }
 
+    /// Its memory that is resident, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = self.process.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.and_then(|kib| kib.trim().parse().ok()).expect("a size");
+        kib * 1024
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         self.log.borrow().text.clone()

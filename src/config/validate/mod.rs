@@ -28,6 +28,10 @@ const MAX_CONNECTIONS: u32 = 1024;
 const INTAKE_MEMORY: usize = 64 << 20;
 /// At least a message of the largest size, at most what a budget can count.
 const INTAKE_MEMORY_RANGE: RangeInclusive<usize> = 16 << 20..=2048 << 20;
+/// The least that a store may be given: room for its log, and for work.
+const MAX_SIZE: usize = 64 << 20;
+const RESERVE: usize = 256 << 20;
+const RESERVE_LEAST: usize = 1 << 20;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(30);
 const OPEN_TIMEOUT: Duration = Duration::from_mins(10);
@@ -183,8 +187,18 @@ impl Check<'_> {
 
     fn store(&mut self, file: file::Store) -> StoreConfig {
         let at = KeyPath::top("store");
+        let (max_size, reserve) = self.room(&file);
         match (file.path, file.memory.unwrap_or(false)) {
-            (None, true) => return StoreConfig::Memory,
+            (None, true) => {
+                let given = [("max_size", file.max_size), ("reserve", file.reserve)];
+                for (name, _) in given.into_iter().filter(|(_, given)| given.is_some()) {
+                    self.fault(
+                        &at.key(name),
+                        "this is for a store in a file; take it out, or `memory = true`",
+                    );
+                }
+                return StoreConfig::Memory;
+            }
             (Some(_), true) => {
                 self.fault(&at.key("memory"), "keep one of `memory = true` and `path`");
             }
@@ -195,10 +209,25 @@ impl Check<'_> {
                 let path = path.unwrap_or("flowgate.db".to_owned());
                 return StoreConfig::Sqlite {
                     path: self.base_dir.join(path),
+                    max_size,
+                    reserve,
                 };
             }
         }
         StoreConfig::Memory
+    }
+
+    /// What the store may take, and leaves free of that.
+    fn room(&mut self, file: &file::Store) -> (Option<u64>, u64) {
+        let at = KeyPath::top("store");
+        let max = file.max_size.clone().map(|given| {
+            let range = MAX_SIZE..=usize::MAX;
+            self.size(&at.key("max_size"), Some(given), usize::MAX, range)
+        });
+        let default = max.map_or(RESERVE, |max| RESERVE.min(max / 4));
+        let range = RESERVE_LEAST..=max.map_or(usize::MAX, |max| max / 2);
+        let reserve = self.size(&at.key("reserve"), file.reserve.clone(), default, range);
+        (max.map(|max| max as u64), reserve as u64)
     }
 
     fn retention(&mut self, file: &file::Store) -> Retention {

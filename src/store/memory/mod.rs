@@ -51,7 +51,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn append(&self, part: Append) -> Answer<'static, Appended> {
-        self.run(|rows| verbs::append(rows, ReadyAppend::encode(part)?))
+        self.run(|rows| verbs::append(rows, &ReadyAppend::encode(part)?))
     }
 
     fn lease(&self, picks: Picks, now_ms: i64) -> Answer<'_, Vec<Lease>> {
@@ -62,7 +62,7 @@ impl Store for MemoryStore {
     }
 
     fn settle(&self, part: Settle) -> Answer<'_, Settled> {
-        self.run(|rows| verbs::settle(rows, ReadySettle::encode(part)?))
+        self.run(|rows| verbs::settle(rows, &ReadySettle::encode(part)?))
     }
 
     fn transition(&self, no: BatchNo, change: Change, now_ms: i64) -> Answer<'_, Option<Batch>> {
@@ -163,7 +163,7 @@ impl Tables {
 }
 
 impl Rows for Tables {
-    fn has_room(&mut self) -> Done<bool> {
+    fn has_room(&mut self, _bytes: usize) -> Done<bool> {
         Ok(true)
     }
 
@@ -249,19 +249,22 @@ impl Rows for Tables {
         }
     }
 
-    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<()> {
+    fn insert_chunk(&mut self, row: ChunkRow, items: &Bytes) -> Done<()> {
         self.index_chunk(&row);
-        self.chunks.insert(row.no, (row, items));
+        self.chunks.insert(row.no, (row, items.clone()));
         Ok(())
     }
 
     fn update_chunk(&mut self, row: ChunkRow) -> Done<()> {
-        let Some((old, _)) = self.chunks.get_mut(&row.no) else {
+        let Some((old, items)) = self.chunks.get_mut(&row.no) else {
             return Err(Undone::Broken(format!("chunk {} is not there", row.no.0)));
         };
         self.queued.remove(&(old.batch, old.due_ms, old.no));
         self.leased.remove(&old.no);
         old.clone_from(&row);
+        if row.is_done_trying() {
+            *items = Bytes::new();
+        }
         self.index_chunk(&row);
         Ok(())
     }

@@ -26,16 +26,44 @@ pub(super) enum Undone {
     /// The caller's mistake, found before anything was written.
     Mistake(String),
     /// There is no room for new work; nothing was written.
-    Full,
-    /// Rows could not be read or written; what was written must not stay.
+    NoRoom,
+    /// Rows are not what they should be; what was written must not stay.
     Broken(String),
+    /// There is no room at all; what was written must not stay.
+    DiskFull,
+    /// The database cannot be used just now; what was written must not stay.
+    Failed(String),
+    /// The disk failed, or what is on it is damaged: nothing more may be done.
+    Lost(String),
+}
+
+impl Undone {
+    /// Whether others may go on with what they wrote together with it.
+    pub fn is_its_own(&self) -> bool {
+        matches!(self, Undone::Mistake(_) | Undone::NoRoom)
+    }
+
+    /// In words.
+    pub fn why(&self) -> &str {
+        match self {
+            Undone::NoRoom => "there is no room for new work",
+            Undone::DiskFull => "there is no room",
+            Undone::Mistake(why)
+            | Undone::Broken(why)
+            | Undone::Failed(why)
+            | Undone::Lost(why) => why,
+        }
+    }
 }
 
 impl From<Undone> for StoreError {
     fn from(undone: Undone) -> Self {
         match undone {
-            Undone::Mistake(message) | Undone::Broken(message) => StoreError::Failed(message),
-            Undone::Full => StoreError::Full,
+            Undone::Mistake(message) => StoreError::Mistake(message),
+            Undone::Broken(message) => StoreError::Broken(message),
+            Undone::NoRoom | Undone::DiskFull => StoreError::Full,
+            Undone::Failed(message) => StoreError::Failed(message),
+            Undone::Lost(_) => StoreError::Closed,
         }
     }
 }
@@ -149,6 +177,11 @@ impl ChunkRow {
     pub fn left(&self) -> u32 {
         self.count - self.done.count()
     }
+
+    /// A chunk of items that were sent again, and are not once more.
+    pub fn is_done_trying(&self) -> bool {
+        self.first.is_none() && self.state == ChunkState::Finished
+    }
 }
 
 /// An event, as it is kept.
@@ -194,8 +227,8 @@ impl EventRow {
 
 /// Access to the rows: the log's here, others beside.
 pub(super) trait Rows: KeyRows + UpkeepRows {
-    /// Whether there is room for new work.
-    fn has_room(&mut self) -> Done<bool>;
+    /// Whether there is room for so many bytes of new work.
+    fn has_room(&mut self, bytes: usize) -> Done<bool>;
 
     /// A batch.
     fn batch(&mut self, no: BatchNo) -> Done<Option<BatchRow>>;
@@ -232,9 +265,11 @@ pub(super) trait Rows: KeyRows + UpkeepRows {
     fn chunk_items(&mut self, no: ChunkNo) -> Done<Bytes>;
 
     /// Adds a chunk with its items, encoded.
-    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<()>;
+    fn insert_chunk(&mut self, row: ChunkRow, items: &Bytes) -> Done<()>;
 
-    /// Changes a chunk: all but its number, its batch and its items.
+    /// Changes a chunk: all but its number, its batch and its items. Those of a
+    /// chunk of tries are let go when it is finished: they are held where they
+    /// came.
     fn update_chunk(&mut self, row: ChunkRow) -> Done<()>;
 
     /// Of the batch's queued chunks that are due no earlier than `due_ms`, the

@@ -9,7 +9,7 @@ use super::super::codec::{self, BatchBody};
 use super::super::rows::{BatchRow, ChunkRow, Done, EventRow, RowKind, Undone};
 use crate::core::lifecycle::ChunkState;
 use crate::core::rate;
-use crate::model::{Batch, BatchId, BatchNo, BatchState, ChunkNo, TenantId};
+use crate::model::{Batch, BatchId, BatchNo, BatchState, ChunkNo, StoppedBy, TenantId};
 
 /// The columns of a batch that are read.
 pub(super) const BATCH: &str = "no, tenant, id, created_ms, spec, state, body";
@@ -40,6 +40,10 @@ pub(super) fn read_batch(row: &Row<'_>) -> Done<BatchRow> {
     let state: u8 = row.get(5)?;
     let state = BatchState::ALL.into_iter().find(|s| *s as u8 == state);
     let body = codec::decode_body(row.get::<_, Vec<u8>>(6)?.into())?;
+    // Version 1 of the schema did not say what stopped a batch: only a cancel did.
+    let is_cancelled = matches!(state, Some(BatchState::Cancelling | BatchState::Cancelled));
+    let stopped_by = body.stopped_by;
+    let stopped_by = stopped_by.or(is_cancelled.then_some(StoppedBy::Cancel));
     Ok(BatchRow {
         batch: Batch {
             no: BatchNo(row.get(0)?),
@@ -48,7 +52,7 @@ pub(super) fn read_batch(row: &Row<'_>) -> Done<BatchRow> {
             spec: codec::decode_spec(row.get::<_, Vec<u8>>(4)?.into())?,
             state: state.ok_or_else(|| broken("an unknown state of a batch"))?,
             sealed_by: body.sealed_by,
-            stopped_by: body.stopped_by,
+            stopped_by,
             progress: rate::progress(body.counts, body.sealed_by.is_some(), body.pace.as_ref()),
             last_sequence: body.last_sequence,
             created_ms: row.get(3)?,
@@ -114,12 +118,6 @@ fn lower_half(no: i64) -> u32 {
 
 pub(super) fn broken(what: &str) -> Undone {
     Undone::Broken(format!("the database holds {what}"))
-}
-
-impl From<rusqlite::Error> for Undone {
-    fn from(error: rusqlite::Error) -> Self {
-        Undone::Broken(error.to_string())
-    }
 }
 
 impl From<rusqlite::types::FromSqlError> for Undone {

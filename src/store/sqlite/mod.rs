@@ -1,31 +1,40 @@
 //! The embedded store: an SQLite file next to the process, with one writer.
 
 mod columns;
+mod examine;
+mod lock;
 mod open;
 mod queue;
 mod readers;
+mod room;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod trouble;
+mod wal;
 mod writer;
 
 use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use futures_util::FutureExt;
+use tokio::time::sleep;
 
-use self::open::Lock;
+use self::lock::{Left, Lock};
 use self::readers::Readers;
 use self::rows::SqliteRows;
-use self::writer::Writer;
+use self::trouble::Stop;
+use self::writer::{Verb, Writer};
 use super::ready::{ReadyAppend, ReadySettle};
 use super::rows::{Done, UpkeepRows};
 use super::verbs::Rescued;
 use super::{
-    Answer, Append, Appended, Backlog, Change, Due, Events, Lease, ListQuery, Picks, Prune,
-    SafeToRepeat, Settle, Settled, Spent, Store, StoreError, Swept, TargetPause, verbs,
+    Answer, Append, Appended, Backlog, Bounds, Change, Due, Events, Lease, ListQuery, Picks, Prune,
+    SafeToRepeat, Settle, Settled, Spent, Store, StoreError, Swept, TargetPause, pause, verbs,
 };
 use crate::model::{Batch, BatchId, BatchNo, Item, TargetName, TenantId};
 
@@ -40,6 +49,7 @@ const RESCUED_TOGETHER: usize = 64;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    stop: Stop,
     was_used: bool,
     // `None` once it is closed. A std mutex: held to take them.
     threads: Mutex<Option<Threads>>,
@@ -49,10 +59,20 @@ struct Threads {
     writer: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
     // Given up last.
-    _lock: Lock,
+    _lock: Arc<Lock>,
 }
 
 impl SqliteStore {
+    /// Opens a file, as [`open_within`](Self::open_within), with as much room as
+    /// there is.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_within(path, Bounds::default())
+    }
+
     /// Opens a file, which is made if it is not there; its folder must be.
     /// Blocks for the time of a check, which reads the whole file unless that
     /// is large.
@@ -61,11 +81,14 @@ impl SqliteStore {
     ///
     /// [`StoreError::Unusable`] where another process has it, or it is not a
     /// store that this version can read and write. It is then left as it is.
-    pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
-        let lock = open::lock(path)?;
-        let connection = open::writer(path)?;
-        let was_used = open::holds_batches(&connection)?;
-        let (readers, reads) = Readers::new();
+    pub fn open_within(path: &Path, bounds: Bounds) -> Result<SqliteStore, StoreError> {
+        let path = &open::one_name(path);
+        examine::no_folder(path)?;
+        let lock = Arc::new(Lock::take(path)?);
+        let rows = open::writer(path, lock.left(), bounds)?;
+        let was_used = open::holds_batches(rows.connection())?;
+        let stop = Stop::new(path);
+        let (readers, reads) = Readers::new(stop.clone());
         let reads = Arc::new(Mutex::new(reads));
         let mut read_threads = Vec::new();
         for _ in 0..READERS {
@@ -73,12 +96,15 @@ impl SqliteStore {
             let reads = reads.clone();
             read_threads.push(spawn("store-reader", move || readers::serve(rows, &reads))?);
         }
+        lock.leave(Left::Open)
+            .map_err(|error| open::unwritable(path, &error))?;
         let (writer, verbs) = Writer::new();
-        let rows = SqliteRows::writing(connection);
-        let write_thread = spawn("store-writer", move || writer::serve(rows, &verbs))?;
+        let (held, stopped) = (lock.clone(), stop.clone());
+        let write_thread = spawn("store-writer", move || write(rows, &verbs, &held, &stopped))?;
         Ok(SqliteStore {
             writer,
             readers,
+            stop,
             was_used,
             threads: Mutex::new(Some(Threads {
                 writer: write_thread,
@@ -86,6 +112,12 @@ impl SqliteStore {
                 _lock: lock,
             })),
         })
+    }
+
+    /// Waits until the store has to stop, and says why and what to do: the disk
+    /// failed, or what is on it is damaged. It is not closed then.
+    pub async fn stopped(&self) -> String {
+        self.stop.said().await
     }
 
     /// Whether it held batches when it was opened: an earlier process may have
@@ -115,9 +147,30 @@ impl SqliteStore {
     fn write<T: Send + 'static>(
         &self,
         bytes: usize,
-        verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
+        verb: impl FnMut(&mut SqliteRows) -> Done<T> + Send + 'static,
     ) -> Answer<'static, T> {
         self.writer.run(bytes, verb)
+    }
+
+    /// Has what is known of a chunk recorded, once.
+    fn record(&self, part: &Arc<ReadySettle>) -> Answer<'static, Settled> {
+        let (part, bytes) = (part.clone(), part.bytes());
+        self.writer
+            .run_patiently(bytes, move |rows| verbs::settle(rows, &part))
+    }
+
+    /// Rescues up to `together` chunks more.
+    fn rescue_some(
+        &self,
+        safe: &SafeToRepeat,
+        before: Rescued,
+        together: usize,
+        now_ms: i64,
+    ) -> Answer<'static, Rescued> {
+        let safe = safe.clone();
+        self.write(0, move |rows| {
+            verbs::rescue(rows, &safe, before, together, now_ms)
+        })
     }
 
     /// Reads what is committed.
@@ -138,10 +191,7 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     fn append(&self, part: Append) -> Answer<'static, Appended> {
         match ReadyAppend::encode(part) {
-            Ok(part) => {
-                let bytes = part.bytes();
-                self.write(bytes, |rows| verbs::append(rows, part))
-            }
+            Ok(part) => self.write(part.bytes(), move |rows| verbs::append(rows, &part)),
             Err(mistake) => ready(Err(mistake.into())).boxed(),
         }
     }
@@ -157,14 +207,22 @@ impl Store for SqliteStore {
     }
 
     fn settle(&self, part: Settle) -> Answer<'_, Settled> {
-        match ReadySettle::encode(part) {
-            Ok(part) => {
-                let bytes = part.bytes();
-                let verb = |rows: &mut _| verbs::settle(rows, part);
-                self.writer.run_patiently(bytes, verb)
+        let part = match ReadySettle::encode(part) {
+            Ok(part) => Arc::new(part),
+            Err(mistake) => return ready(Err(mistake.into())).boxed(),
+        };
+        let first = self.record(&part);
+        async move {
+            let mut answer = first.await;
+            let mut failures = 0;
+            while answer.as_ref().is_err_and(StoreError::is_passing) {
+                failures += 1;
+                sleep(pause(failures)).await;
+                answer = self.record(&part).await;
             }
-            Err(mistake) => ready(Err(mistake.into())).boxed(),
+            answer
         }
+        .boxed()
     }
 
     fn transition(&self, no: BatchNo, change: Change, now_ms: i64) -> Answer<'_, Option<Batch>> {
@@ -183,15 +241,26 @@ impl Store for SqliteStore {
     fn rescue(&self, safe: SafeToRepeat, now_ms: i64) -> Answer<'_, usize> {
         async move {
             let mut rescued = Rescued::NONE;
+            let mut together = RESCUED_TOGETHER;
             loop {
-                let (safe, before) = (safe.clone(), rescued);
-                let verb = move |rows: &mut _| {
-                    verbs::rescue(rows, &safe, before, RESCUED_TOGETHER, now_ms)
+                let before = rescued;
+                rescued = match self.rescue_some(&safe, before, together, now_ms).await {
+                    // One of them is; nobody else shall stay behind for it.
+                    Err(StoreError::Broken(_)) if together > 1 => {
+                        together = 1;
+                        continue;
+                    }
+                    Err(StoreError::Broken(why)) => {
+                        tracing::error!(why, "a chunk cannot be taken up; it stays as it is");
+                        let pass = move |rows: &mut _| verbs::pass_leased(rows, before);
+                        self.write(0, pass).await?
+                    }
+                    rescued => rescued?,
                 };
-                rescued = self.write(0, verb).await?;
-                if rescued.chunks == before.chunks {
+                if rescued.last == before.last {
                     return Ok(rescued.chunks);
                 }
+                together = RESCUED_TOGETHER;
             }
         }
         .boxed()
@@ -236,6 +305,23 @@ impl Store for SqliteStore {
 
     fn items(&self, no: BatchNo, first: u32, count: u32) -> Answer<'_, Vec<Item>> {
         self.read(move |rows| verbs::items(rows, no, first, count))
+    }
+}
+
+/// The writer's thread. Only where it ends in order is the store left so, and
+/// the log goes.
+fn write(mut rows: SqliteRows, verbs: &Receiver<Box<dyn Verb>>, lock: &Lock, stop: &Stop) {
+    let served = catch_unwind(AssertUnwindSafe(|| writer::serve(&mut rows, verbs, stop)));
+    match served {
+        Ok(false) => {}
+        Ok(true) => {
+            // In this order: a log that is gone is missed while it is open.
+            let left = lock.leave(Left::Closed);
+            if left.is_ok() {
+                let _ = open::keep_log(rows.connection(), false);
+            }
+        }
+        Err(_) => stop.say("its writer panicked, which is a bug"),
     }
 }
 

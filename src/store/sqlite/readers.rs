@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::super::StoreError;
-use super::super::rows::Done;
+use super::super::rows::{Done, Undone};
 use super::queue::Queue;
 use super::rows::SqliteRows;
+use super::trouble::Stop;
 
 /// Reads that may wait: each holds up to one answer in memory.
 const WAITING: usize = 256;
@@ -21,14 +22,16 @@ pub(super) type Read = Box<dyn FnOnce(&mut SqliteRows) + Send>;
 pub(super) struct Readers {
     reads: Queue<Read>,
     room: Arc<Semaphore>,
+    stop: Stop,
 }
 
 impl Readers {
     /// A way to the readers, and what each of them [`serve`]s from.
-    pub fn new() -> (Readers, Receiver<Read>) {
+    /// What cannot be read because the disk fails is said to `stop`.
+    pub fn new(stop: Stop) -> (Readers, Receiver<Read>) {
         let (reads, receiver) = Queue::new();
         let room = Arc::new(Semaphore::new(WAITING));
-        (Readers { reads, room }, receiver)
+        (Readers { reads, room, stop }, receiver)
     }
 
     /// Reads what is committed now.
@@ -39,10 +42,15 @@ impl Readers {
         let room = self.room.clone().acquire_owned().await;
         let room = room.map_err(|_| StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
+        let stop = self.stop.clone();
         self.reads.send(Box::new(move |rows| {
             let _room = room;
+            let found = within(rows, read);
+            if let Err(Undone::Lost(why)) = &found {
+                stop.say(why);
+            }
             // Whoever asked may have gone.
-            let _ = answer.send(within(rows, read).map_err(StoreError::from));
+            let _ = answer.send(found.map_err(StoreError::from));
         }))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }

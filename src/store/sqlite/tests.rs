@@ -41,7 +41,7 @@ async fn what_a_failed_group_did_is_forgotten() {
         Err::<(), _>(Undone::Broken("the disk is on fire".to_owned()))
     };
     let answer = store.write(0, broken).await;
-    assert!(matches!(answer, Err(StoreError::Failed(_))));
+    assert!(matches!(answer, Err(StoreError::Broken(_))));
 
     let read = store.batch(TenantId::default(), before.id).await.unwrap();
     assert_eq!(read.as_ref(), Some(&*before));
@@ -63,7 +63,7 @@ async fn more_batches_than_are_kept_are_read_again() {
             if let Into::New(new) = &mut part.into {
                 new.id = BatchId(Uuid::from_u128(id));
             }
-            verbs::append(rows, ReadyAppend::encode(part)?)?;
+            verbs::append(rows, &ReadyAppend::encode(part)?)?;
         }
         Ok(())
     };
@@ -73,4 +73,21 @@ async fn more_batches_than_are_kept_are_read_again() {
     store.transition(first.no, Change::Cancel, 5).await.unwrap();
     let read = store.batch(TenantId::default(), first.id).await.unwrap();
     assert_eq!(read.unwrap().state, crate::model::BatchState::Cancelling);
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_stops_the_store_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.append(submission()).await.unwrap();
+    let answer = store.write(0, |_| -> Done<()> { panic!("as scripted") });
+    assert!(matches!(answer.await, Err(StoreError::Closed)));
+    assert!(store.stopped().await.contains("its writer panicked"));
+    let later = store.append(submission()).await;
+    assert!(matches!(later, Err(StoreError::Closed)));
+    drop(store);
+    // Its log was left as it is, and is not missed.
+    let store = SqliteStore::open(&path).unwrap();
+    assert!(store.was_used());
 }

@@ -10,7 +10,6 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -18,6 +17,7 @@ use super::super::rows::{Done, Undone};
 use super::super::{Answer, StoreError};
 use super::queue::Queue;
 use super::rows::SqliteRows;
+use super::trouble::Stop;
 
 /// What a verb counts for a group at least.
 const VERB_BYTES: usize = 4 << 10;
@@ -48,11 +48,12 @@ impl Writer {
 
     /// Has a verb done that brings so many bytes, and committed. It is handed
     /// over by the call, not when the answer is first waited for: verbs are
-    /// done in the order of the calls, and whether or not anybody waits.
+    /// done in the order of the calls, and whether or not anybody waits. It may
+    /// be run twice, where what it did the first time was rolled back.
     pub fn run<T: Send + 'static>(
         &self,
         bytes: usize,
-        verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
+        verb: impl FnMut(&mut SqliteRows) -> Done<T> + Send + 'static,
     ) -> Answer<'static, T> {
         self.hand_over(bytes, false, verb)
     }
@@ -61,7 +62,7 @@ impl Writer {
     pub fn run_patiently<T: Send + 'static>(
         &self,
         bytes: usize,
-        verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
+        verb: impl FnMut(&mut SqliteRows) -> Done<T> + Send + 'static,
     ) -> Answer<'static, T> {
         self.hand_over(bytes, true, verb)
     }
@@ -70,11 +71,11 @@ impl Writer {
         &self,
         bytes: usize,
         is_patient: bool,
-        verb: impl FnOnce(&mut SqliteRows) -> Done<T> + Send + 'static,
+        verb: impl FnMut(&mut SqliteRows) -> Done<T> + Send + 'static,
     ) -> Answer<'static, T> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
-            verb: Some(verb),
+            verb,
             done: None,
             answer,
             bytes: bytes.max(VERB_BYTES),
@@ -103,16 +104,15 @@ pub(super) trait Verb: Send {
     fn is_patient(&self) -> bool;
 
     /// Does it, and keeps the answer; fails only where nothing of the group
-    /// may stay.
-    fn run(&mut self, rows: &mut SqliteRows) -> Result<(), StoreError>;
+    /// may stay. It can be done again then.
+    fn run(&mut self, rows: &mut SqliteRows) -> Done<()>;
 
-    /// Tells the caller: the answer, or why the group was not committed.
+    /// Tells the caller: the answer, or why it was not committed.
     fn tell(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 struct Waiting<F, T> {
-    // Taken when it is run.
-    verb: Option<F>,
+    verb: F,
     done: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
     bytes: usize,
@@ -121,7 +121,7 @@ struct Waiting<F, T> {
 
 impl<F, T> Verb for Waiting<F, T>
 where
-    F: FnOnce(&mut SqliteRows) -> Done<T> + Send,
+    F: FnMut(&mut SqliteRows) -> Done<T> + Send,
     T: Send,
 {
     fn bytes(&self) -> usize {
@@ -132,16 +132,15 @@ where
         self.is_patient
     }
 
-    fn run(&mut self, rows: &mut SqliteRows) -> Result<(), StoreError> {
-        let Some(verb) = self.verb.take() else {
-            return Ok(());
-        };
-        match verb(rows) {
-            Err(undone @ Undone::Broken(_)) => return Err(undone.into()),
-            // A mistake wrote nothing, and is nobody else's.
-            done => self.done = Some(done.map_err(StoreError::from)),
+    fn run(&mut self, rows: &mut SqliteRows) -> Done<()> {
+        match (self.verb)(rows) {
+            Err(undone) if !undone.is_its_own() => Err(undone),
+            // What is its own wrote nothing.
+            done => {
+                self.done = Some(done.map_err(StoreError::from));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn tell(self: Box<Self>, outcome: Result<(), StoreError>) {
@@ -151,21 +150,35 @@ where
     }
 }
 
-/// Serves until the [`Writer`] is closed and nothing waits, or until a commit
-/// fails: then what waits, and whatever comes, is answered with
-/// [`StoreError::Closed`], because nobody knows what is on the disk.
-pub(super) fn serve(mut rows: SqliteRows, verbs: &Receiver<Box<dyn Verb>>) {
+/// Serves until the [`Writer`] is closed and nothing waits; or until the store
+/// has to stop: then what waits, and whatever comes, is answered with
+/// [`StoreError::Closed`], because nobody knows what is on the disk. Returns
+/// whether the file is whole without its log.
+pub(super) fn serve(rows: &mut SqliteRows, verbs: &Receiver<Box<dyn Verb>>, stop: &Stop) -> bool {
+    let mut desk = Desk {
+        rows,
+        stop,
+        is_short: false,
+        is_behind: false,
+    };
     let mut last = 1;
     while let Ok(first) = verbs.recv() {
         let group = gather(first, verbs, last);
         last = group.len();
-        if commit(&mut rows, group).is_break() {
-            return;
+        if desk.commit(group).is_break() || desk.checkpoint_if_long().is_break() {
+            return false;
         }
     }
-    if let Err(undone) = rows.checkpoint() {
-        // What it would have moved is safe in the log.
-        tracing::warn!(?undone, "the store's last checkpoint failed");
+    if stop.is_said() {
+        return false;
+    }
+    match rows.checkpoint() {
+        Ok(moved) => moved.is_empty(),
+        Err(undone) => {
+            // What it would have moved is safe in the log.
+            tracing::warn!(why = undone.why(), "the store's last checkpoint failed");
+            false
+        }
     }
 }
 
@@ -203,47 +216,109 @@ fn gather(
     group
 }
 
-/// Does a group of verbs in one transaction and tells each caller.
-fn commit(rows: &mut SqliteRows, mut group: Vec<Box<dyn Verb>>) -> ControlFlow<()> {
-    let (outcome, flow) = match run(rows, &mut group) {
-        Ok(()) => finish(rows),
-        Err(error) => undo(rows, error),
-    };
-    for verb in group {
-        verb.tell(outcome.clone());
-    }
-    flow
+/// What commits need.
+struct Desk<'a> {
+    rows: &'a mut SqliteRows,
+    stop: &'a Stop,
+    /// The disk was full the last time.
+    is_short: bool,
+    /// The log could not be moved into the file the last time.
+    is_behind: bool,
 }
 
-type Outcome = (Result<(), StoreError>, ControlFlow<()>);
-
-fn run(rows: &mut SqliteRows, group: &mut [Box<dyn Verb>]) -> Result<(), StoreError> {
-    rows.begin()?;
-    for verb in group {
-        verb.run(rows)?;
-    }
-    Ok(rows.flush()?)
-}
-
-fn finish(rows: &mut SqliteRows) -> Outcome {
-    let Err(error) = rows.commit() else {
-        return (Ok(()), ControlFlow::Continue(()));
-    };
-    // A full disk is found out before anything is synced: that is a clean no.
-    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-        return undo(rows, StoreError::Failed(error.to_string()));
-    }
-    tracing::error!(%error, "a commit failed; the store stops, and recovers when it is started");
-    (Err(StoreError::Closed), ControlFlow::Break(()))
-}
-
-fn undo(rows: &mut SqliteRows, error: StoreError) -> Outcome {
-    tracing::error!(%error, "a group of verbs failed and was rolled back");
-    match rows.rollback() {
-        Ok(()) => (Err(error), ControlFlow::Continue(())),
-        Err(undone) => {
-            tracing::error!(?undone, "a rollback failed; the store stops");
-            (Err(StoreError::Closed), ControlFlow::Break(()))
+impl Desk<'_> {
+    /// Does a group of verbs in one transaction and tells each caller. If it
+    /// comes to nothing, each is done by itself: a broken one is nobody else's
+    /// trouble, and into what room there is go those that fit.
+    fn commit(&mut self, mut group: Vec<Box<dyn Verb>>) -> ControlFlow<()> {
+        let undone = match self.attempt(&mut group) {
+            Ok(()) => {
+                group.into_iter().for_each(|verb| verb.tell(Ok(())));
+                return ControlFlow::Continue(());
+            }
+            Err(undone) => undone,
+        };
+        let undone = match undone {
+            Undone::Lost(why) => Undone::Lost(why),
+            undone => match self.rows.rollback() {
+                Ok(()) => undone,
+                Err(failed) => Undone::Lost(failed.why().to_owned()),
+            },
+        };
+        let by_itself = matches!(undone, Undone::Broken(_) | Undone::DiskFull);
+        match undone {
+            Undone::Lost(why) => {
+                self.stop.say(&why);
+                // Whoever is not told anything is told that it is closed.
+                return ControlFlow::Break(());
+            }
+            _ if by_itself && group.len() > 1 => {
+                let mut group = group.into_iter();
+                return group.try_for_each(|verb| self.commit(vec![verb]));
+            }
+            undone => {
+                self.log(&undone);
+                let told = StoreError::from(undone);
+                for verb in group {
+                    verb.tell(Err(told.clone()));
+                }
+            }
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Does a group of verbs, and commits what they did.
+    fn attempt(&mut self, group: &mut [Box<dyn Verb>]) -> Done<()> {
+        if self.stop.is_said() {
+            // A reader has found it out.
+            return Err(Undone::Lost(String::new()));
+        }
+        self.rows.begin()?;
+        for verb in group {
+            verb.run(self.rows)?;
+        }
+        self.rows.flush()?;
+        self.rows.commit()?;
+        if std::mem::take(&mut self.is_short) {
+            tracing::info!("the store can be written again");
+        }
+        Ok(())
+    }
+
+    /// Says why a verb was not done; of a full disk once.
+    fn log(&mut self, undone: &Undone) {
+        let why = undone.why();
+        match undone {
+            Undone::DiskFull if self.is_short => {}
+            Undone::DiskFull => {
+                self.is_short = true;
+                tracing::error!(
+                    "there is no room for the store: make room on its disk, or let it take more; \
+                     outcomes wait until they can be recorded"
+                );
+            }
+            Undone::Failed(_) => {
+                tracing::warn!(why, "the store could not be written; it is tried again")
+            }
+            _ => tracing::error!(why, "a change of the store failed and was rolled back"),
+        }
+    }
+
+    /// Keeps the log short.
+    fn checkpoint_if_long(&mut self) -> ControlFlow<()> {
+        let undone = self.rows.checkpoint_if_long().err();
+        let was_behind = std::mem::replace(&mut self.is_behind, undone.is_some());
+        match undone {
+            Some(Undone::Lost(why)) => {
+                self.stop.say(&why);
+                return ControlFlow::Break(());
+            }
+            Some(undone) if !was_behind => {
+                let why = undone.why();
+                tracing::warn!(why, "the store's log could not be moved into its file");
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
     }
 }

@@ -12,11 +12,11 @@ use crate::model::{Batch, BatchNo, BatchState, Progress};
 /// See [`Store::append`](super::super::Store::append). Of a new batch that is
 /// refused for its count, the answer holds what it would have been before its
 /// items; it is not there.
-pub(in crate::store) fn append<R: Rows>(rows: &mut R, mut part: ReadyAppend) -> Done<Appended> {
+pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: &ReadyAppend) -> Done<Appended> {
     let (row, is_new) = match &part.into {
         Into::New(new) => match known(rows, new)? {
             Some(batch) => return Ok(Appended::Exists(Box::new(batch))),
-            None => (empty(new.clone(), &part), true),
+            None => (empty(new.clone(), part), true),
         },
         Into::Open { no, held } => {
             let row = opened(rows, *no)?;
@@ -40,10 +40,10 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, mut part: ReadyAppend) -> 
         return Ok(Appended::WrongCount(Box::new(row.batch)));
     }
     checked(&part.chunks)?;
-    if (is_new || total > held) && !rows.has_room()? {
-        return Err(Undone::Full);
+    if (is_new || total > held) && !rows.has_room(part.bytes())? {
+        return Err(Undone::NoRoom);
     }
-    let claims = claims(rows, &row.batch, &mut part)?;
+    let claims = claims(rows, &row.batch, part)?;
     let refused: Vec<_> = claims.iter().flat_map(Claims::invalid).collect();
     if part.all_valid && !refused.is_empty() {
         return Ok(Appended::Invalid(refused.into_iter().cloned().collect()));
@@ -62,7 +62,7 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, mut part: ReadyAppend) -> 
     if part.seal.is_some() {
         ledger.advance(BatchEvent::Seal);
     }
-    for (chunk, mut claims) in part.chunks.into_iter().zip(claims) {
+    for (chunk, mut claims) in part.chunks.iter().zip(claims) {
         let answered = std::mem::take(&mut claims.answered);
         ledger.take_keys(claims)?;
         ledger.enqueue(chunk, Outcomes::encode(answered, Vec::new()))?;
@@ -73,7 +73,7 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, mut part: ReadyAppend) -> 
 impl<R: Rows> Ledger<'_, R> {
     /// Queues a chunk, but for those of its items that failed already, or were
     /// answered by their keys.
-    fn enqueue(&mut self, chunk: ReadyChunk, answered: Option<Outcomes>) -> Done<()> {
+    fn enqueue(&mut self, chunk: &ReadyChunk, answered: Option<Outcomes>) -> Done<()> {
         let mut row = ChunkRow {
             no: self.chunks.next(self.batch.no, true)?,
             tenant: self.batch.tenant.clone(),
@@ -90,17 +90,16 @@ impl<R: Rows> Ledger<'_, R> {
             faulted: Bits::default(),
             charged_minute: None,
         };
-        for outcomes in [chunk.failed, answered].into_iter().flatten() {
+        for outcomes in chunk.failed.iter().chain(&answered) {
             for (position, _) in &outcomes.places {
                 row.done.add(*position);
             }
-            self.outcomes(&outcomes)?;
+            self.outcomes(outcomes)?;
         }
         if row.left() == 0 {
             self.finish_chunk(&mut row)?;
         }
-        self.rows.insert_chunk(row, chunk.items)?;
-        Ok(())
+        self.rows.insert_chunk(row, &chunk.items)
     }
 }
 

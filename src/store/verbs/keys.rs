@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 
 use super::super::codec;
-use super::super::ready::{KeyOutcome, Keyed, ReadyAppend, ReadyChunk};
-use super::super::rows::{Done, Kept, KeyOf, KeyRow, Rows, Undone};
+use super::super::ready::{KeyOutcome, ReadyAppend, ReadyChunk};
+use super::super::rows::{Digest, Done, Kept, KeyOf, KeyRow, Rows, Undone};
 use super::{Ledger, failure};
 use crate::model::{Batch, FailureKind, Item, ItemResult, Outcome};
 
@@ -27,24 +27,20 @@ const REUSED: (&str, &str) = (
 pub(super) struct Claims {
     /// Results of items that are not sent, with their positions.
     pub answered: Vec<(u32, ItemResult)>,
-    /// The keys that this chunk's items get.
-    taken: Vec<(KeyOf, u32, Keyed)>,
+    /// The keys that this chunk's items get, and for what.
+    taken: Vec<(KeyOf, u32, Digest)>,
 }
 
 /// Looks at the keys of an append's chunks, before anything is written. The
 /// batch need not be there yet.
-pub(super) fn claims(
-    rows: &mut impl Rows,
-    batch: &Batch,
-    part: &mut ReadyAppend,
-) -> Done<Vec<Claims>> {
+pub(super) fn claims(rows: &mut impl Rows, batch: &Batch, part: &ReadyAppend) -> Done<Vec<Claims>> {
     let (since_ms, takes_over) = (part.keys_since_ms, part.takes_over);
     let mut claimed = HashSet::new();
     let mut all = Vec::with_capacity(part.chunks.len());
-    for chunk in &mut part.chunks {
+    for chunk in &part.chunks {
         let mut claims = Claims::default();
         let mut items = None;
-        for keyed in std::mem::take(&mut chunk.keyed) {
+        for keyed in &chunk.keyed {
             let of = KeyOf {
                 tenant: batch.tenant.clone(),
                 target: batch.spec.target.clone(),
@@ -67,7 +63,8 @@ pub(super) fn claims(
                 claims.answered.push((keyed.at, result));
             } else {
                 claimed.insert(of.key.clone());
-                claims.taken.push((of, chunk.first + keyed.at, keyed));
+                let index = chunk.first + keyed.at;
+                claims.taken.push((of, index, keyed.digest));
             }
         }
         all.push(claims);
@@ -89,9 +86,9 @@ impl Claims {
 impl<R: Rows> Ledger<'_, R> {
     /// Gives the keys to the batch's items.
     pub(super) fn take_keys(&mut self, claims: Claims) -> Done<()> {
-        for (of, item, keyed) in claims.taken {
+        for (of, item, digest) in claims.taken {
             let row = KeyRow {
-                digest: keyed.digest,
+                digest,
                 batch: self.batch.no,
                 item,
                 kept: None,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 pub(super) use append::append;
 pub(super) use lease::{Pick, lease};
 pub(super) use read::{backlog, batch, events, items, list};
-pub(super) use rescue::{Rescued, rescue};
+pub(super) use rescue::{Rescued, pass_leased, rescue};
 pub(super) use settle::settle;
 pub(super) use sweep::sweep;
 pub(super) use transition::transition;

@@ -57,6 +57,14 @@ pub(in crate::store) fn rescue(
     Ok(rescued)
 }
 
+/// Passes over the next leased chunk, which cannot be rescued.
+pub(in crate::store) fn pass_leased(rows: &mut impl Rows, mut rescued: Rescued) -> Done<Rescued> {
+    if let Some(chunk) = rows.leased(rescued.last, 1)?.first() {
+        rescued.last = chunk.no;
+    }
+    Ok(rescued)
+}
+
 impl<R: Rows> Ledger<'_, R> {
     fn rescue_one(&mut self, mut chunk: ChunkRow, safe: &SafeToRepeat) -> Done<()> {
         let items = self.rows.chunk_items(chunk.no)?;
@@ -135,6 +143,6 @@ impl<R: Rows> Ledger<'_, R> {
             faulted,
             charged_minute: None,
         };
-        self.rows.insert_chunk(row, codec::encode_items([item]))
+        self.rows.insert_chunk(row, &codec::encode_items([item]))
     }
 }

@@ -9,7 +9,7 @@ use crate::core::lifecycle::{ChunkEvent, ChunkState};
 use crate::model::ChunkNo;
 
 /// See [`Store::settle`](super::super::Store::settle).
-pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<Settled> {
+pub(in crate::store) fn settle(rows: &mut impl Rows, part: &ReadySettle) -> Done<Settled> {
     let Some(mut chunk) = rows.chunk(part.chunk)? else {
         return Ok(Settled::Stale);
     };
@@ -19,7 +19,7 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<
     let was_left = chunk.left();
     // Before the bits of what moves are set among those of what is done.
     let moved = moved(&chunk, &part.again)?;
-    take_out(&mut chunk, &part)?;
+    take_out(&mut chunk, part)?;
 
     let mut ledger = Ledger::open(rows, chunk.batch, part.now_ms)?;
     let left = chunk.left();
@@ -34,9 +34,9 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: ReadySettle) -> Done<
         }
         ledger.outcomes(outcomes)?;
     }
-    for (mut row, again) in moved.into_iter().zip(part.again) {
+    for (mut row, again) in moved.into_iter().zip(&part.again) {
         row.no = ledger.chunks.next(row.batch, false)?;
-        ledger.rows.insert_chunk(row, again.items)?;
+        ledger.rows.insert_chunk(row, &again.items)?;
     }
     if left == 0 {
         ledger.finish_chunk(&mut chunk)?;

@@ -5,30 +5,36 @@ use rusqlite::{named_params, params};
 
 use super::super::super::ListQuery;
 use super::super::super::codec;
-use super::super::super::rows::{BatchRow, ChunkRow, Done, EventRow, Rows};
+use super::super::super::rows::{BatchRow, ChunkRow, Done, EventRow, RowKind, Rows};
 use super::super::columns::{
     BATCH, CHUNK, EVENT, broken, encode_body, event_no, read_batch, read_chunk, read_event,
 };
-use super::{Cached, SqliteRows, most, one, times};
-use crate::model::{Batch, BatchId, BatchNo, ChunkNo, TargetName, TenantId};
+use super::{Cached, SqliteRows, most, one};
+use crate::model::{Batch, BatchId, BatchNo, ChunkNo, Counts, TargetName, TenantId};
 
 impl Rows for SqliteRows {
-    fn has_room(&mut self) -> Done<bool> {
-        Ok(true)
+    fn has_room(&mut self, bytes: usize) -> Done<bool> {
+        match &mut self.room {
+            Some(room) => room.grants(&self.connection, bytes as u64),
+            None => Ok(true),
+        }
     }
 
     fn batch(&mut self, no: BatchNo) -> Done<Option<BatchRow>> {
         if let Some(cached) = self.batches.get(&no) {
             return Ok(Some(cached.row.clone()));
         }
-        let sql = format!("SELECT {BATCH} FROM batch WHERE no = ?1");
+        let sql = format!("SELECT {BATCH}, due_ms, finished_ms FROM batch WHERE no = ?1");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query([no.0])?;
-        let Some(row) = rows.next()?.map(read_batch).transpose()? else {
+        let Some(found) = rows.next()? else {
             return Ok(None);
         };
+        let row = read_batch(found)?;
         let cached = Cached {
-            times: times(&row),
+            // As they are, which is not as they should be where an older version
+            // wrote the rest.
+            times: (found.get("due_ms")?, found.get("finished_ms")?),
             row: row.clone(),
             changed: false,
         };
@@ -63,6 +69,9 @@ impl Rows for SqliteRows {
             ":body": &encode_body(row)[..],
         })?;
         let no = BatchNo(no);
+        if let Some(room) = &mut self.room {
+            room.counted(&Counts::default(), &batch.progress.counts);
+        }
         let mut row = row.clone();
         row.batch.no = no;
         let cached = Cached {
@@ -79,6 +88,10 @@ impl Rows for SqliteRows {
         // It was read or inserted in this transaction.
         let cached = self.batches.get_mut(&no);
         let cached = cached.ok_or_else(|| broken("a batch that is changed unread"))?;
+        if let Some(room) = &mut self.room {
+            let counts = |row: &BatchRow| row.batch.progress.counts;
+            room.counted(&counts(&cached.row), &counts(&row));
+        }
         cached.row = row;
         cached.changed = true;
         Ok(())
@@ -145,7 +158,7 @@ impl Rows for SqliteRows {
 
     // Parameters of what is done for each chunk have numbers: to look names up
     // takes as long as to bind them.
-    fn insert_chunk(&mut self, row: ChunkRow, items: Bytes) -> Done<()> {
+    fn insert_chunk(&mut self, row: ChunkRow, items: &Bytes) -> Done<()> {
         let sql = "INSERT INTO chunk
             (no, tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, done,
                 unanswered, faulted, charged_minute)
@@ -190,7 +203,12 @@ impl Rows for SqliteRows {
             row.faulted.as_bytes(),
             row.charged_minute,
         ])?;
-        one(changed, "chunk")
+        one(changed, "chunk")?;
+        if row.is_done_trying() {
+            let sql = "DELETE FROM chunk_items WHERE chunk = ?1";
+            self.connection.prepare_cached(sql)?.execute([row.no.0])?;
+        }
+        Ok(())
     }
 
     fn queued(&mut self, batch: &Batch, due_ms: i64) -> Done<Option<ChunkRow>> {
@@ -217,6 +235,9 @@ impl Rows for SqliteRows {
     }
 
     fn insert_event(&mut self, batch: &Batch, row: EventRow) -> Done<()> {
+        if let (Some(room), RowKind::Results) = (&mut self.room, row.kind) {
+            room.wrote_outcomes(row.body.len());
+        }
         let sql = "INSERT INTO event (no, tenant, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)";
         self.connection.prepare_cached(sql)?.execute(params![
             event_no(batch.no, row.sequence),

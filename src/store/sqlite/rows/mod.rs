@@ -5,11 +5,16 @@ mod log;
 mod upkeep;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::super::Bounds;
 use super::super::rows::{BatchRow, ChunkRow, Done, Undone};
 use super::columns::{encode_body, read_chunk};
+use super::open::{BUSY, LONG_LOG, long_log};
+use super::room::Room;
+use super::trouble::not_committed;
 use crate::model::BatchNo;
 
 /// Batches that are kept decoded between transactions, a few hundred bytes
@@ -25,6 +30,31 @@ pub(super) struct SqliteRows {
     connection: Connection,
     batches: HashMap<BatchNo, Cached>,
     writes: bool,
+    /// `None` where nobody asks.
+    room: Option<Room>,
+    /// Pages in the log from which on they are moved into the file.
+    long_log: u32,
+}
+
+/// What came of moving the log into the file.
+pub(super) struct Moved {
+    /// Somebody reads it, so that it cannot start over.
+    is_in_the_way: bool,
+    /// Pages in it, and of those the ones that are in the file.
+    pages: i64,
+    moved: i64,
+}
+
+impl Moved {
+    /// Whether nothing is in the log any more.
+    pub fn is_empty(&self) -> bool {
+        !self.is_in_the_way
+    }
+
+    /// Whether all of it is in the file.
+    pub fn is_all(&self) -> bool {
+        self.is_empty() || self.moved == self.pages
+    }
 }
 
 struct Cached {
@@ -50,7 +80,16 @@ impl SqliteRows {
             connection,
             batches: HashMap::new(),
             writes: true,
+            room: None,
+            long_log: LONG_LOG,
         }
+    }
+
+    /// The same, within bounds.
+    pub fn within(mut self, room: Room, bounds: Bounds) -> SqliteRows {
+        self.room = Some(room);
+        self.long_log = long_log(bounds);
+        self
     }
 
     /// Over a connection that only reads.
@@ -85,9 +124,15 @@ impl SqliteRows {
         Ok(())
     }
 
-    /// Commits. After a failure nobody knows what is on the disk.
-    pub fn commit(&mut self) -> Result<(), rusqlite::Error> {
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+    /// Commits. Unless the disk was full, nobody knows after a failure what is on
+    /// it.
+    pub fn commit(&mut self) -> Done<()> {
+        let committed = self.connection.prepare_cached("COMMIT");
+        let committed = committed.and_then(|mut commit| commit.execute([]));
+        committed.map_err(not_committed)?;
+        if let Some(room) = &mut self.room {
+            room.ended(true);
+        }
         self.batches
             .retain(|_, cached| !cached.row.batch.state.is_final());
         if self.batches.len() > CACHED_BATCHES {
@@ -99,6 +144,9 @@ impl SqliteRows {
     /// Ends the transaction and forgets what it read and wrote.
     pub fn rollback(&mut self) -> Done<()> {
         self.batches.clear();
+        if let Some(room) = &mut self.room {
+            room.ended(false);
+        }
         // A failure may have ended it already.
         if self.connection.is_autocommit() {
             return Ok(());
@@ -106,13 +154,46 @@ impl SqliteRows {
         self.run("ROLLBACK")
     }
 
-    /// Moves what is in the log into the file, so that it is whole by itself.
-    pub fn checkpoint(&mut self) -> Done<()> {
-        let pragma = "PRAGMA wal_checkpoint(TRUNCATE)";
-        Ok(self.connection.query_row(pragma, [], |_| Ok(()))?)
+    /// Moves what is in the log into the file, so that it is whole by itself;
+    /// waits for nobody who reads it.
+    pub fn checkpoint(&mut self) -> Done<Moved> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let moved = self.move_log("PRAGMA wal_checkpoint(TRUNCATE)");
+        self.connection.busy_timeout(BUSY)?;
+        moved
     }
 
-    #[cfg(test)]
+    /// The same once the log is long, as far as nobody reads it; it starts over
+    /// then. Not left to SQLite, which would keep its failures to itself.
+    pub fn checkpoint_if_long(&mut self) -> Done<()> {
+        let log = self.move_log("PRAGMA wal_checkpoint(NOOP)")?;
+        if log.pages >= i64::from(self.long_log) {
+            self.move_log("PRAGMA wal_checkpoint(PASSIVE)")?;
+        }
+        Ok(())
+    }
+
+    fn move_log(&self, pragma: &str) -> Done<Moved> {
+        let mut statement = self.connection.prepare_cached(pragma)?;
+        let moved = statement.query_row([], |row| {
+            Ok(Moved {
+                is_in_the_way: row.get(0)?,
+                pages: row.get(1)?,
+                moved: row.get(2)?,
+            })
+        });
+        Ok(moved?)
+    }
+
+    /// Items in queued chunks.
+    pub fn queued_items(&self) -> Done<u64> {
+        let sql = "SELECT coalesce(sum(queued), 0) FROM batch INDEXED BY batch_waiting
+            WHERE queued > 0";
+        let queued: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
+        Ok(queued.unsigned_abs())
+    }
+
+    /// The connection itself: for what is no row.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
