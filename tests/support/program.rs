@@ -2,7 +2,7 @@
 //! to stop, killed. What it says is kept.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -198,16 +198,21 @@ impl Process {
         within("a handler for SIGTERM", self.shows("status", hears)).await;
     }
 
-    /// Kills whoever still traces it, and with that what it has done to its
-    /// calls.
+    /// Kills whoever still traces one of its threads, and with that what it has
+    /// done to their calls.
     pub fn release(&self) {
-        let status = self.proc("status");
-        let tracer = status
-            .lines()
-            .find_map(|line| line.strip_prefix("TracerPid:"));
-        let tracer = tracer.and_then(|id| Pid::from_raw(id.trim().parse().ok()?));
-        if let Some(tracer) = tracer {
-            let _ = kill_process(tracer, Signal::KILL);
+        let tasks = std::fs::read_dir(self.path("task")).into_iter().flatten();
+        for task in tasks.flatten() {
+            let status = std::fs::read_to_string(task.path().join("status"));
+            let status = status.unwrap_or_default();
+            let tracer = status
+                .lines()
+                .find_map(|line| line.strip_prefix("TracerPid:"));
+            let tracer = tracer.and_then(|id| Pid::from_raw(id.trim().parse().ok()?));
+            if let Some(tracer) = tracer {
+                let _ = kill_process(tracer, Signal::KILL);
+                return;
+            }
         }
     }
 
@@ -220,9 +225,12 @@ impl Process {
 
     /// A file that the system keeps about it; empty when it is gone.
     fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(self.path(file)).unwrap_or_default()
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
         let id = self.0.lock().unwrap().expect("it was not waited for");
-        let path = format!("/proc/{}/{file}", id.as_raw_nonzero());
-        std::fs::read_to_string(path).unwrap_or_default()
+        format!("/proc/{}/{file}", id.as_raw_nonzero()).into()
     }
 
     fn forget(&self) {

@@ -45,11 +45,12 @@ pub(super) fn everything_ends(known: &Known<'_>, found: &mut Vec<Violation>) {
 pub(super) fn bad_items_apart(with: &Run, without: &Run, found: &mut Vec<Violation>) {
     let with = ended(with);
     let without = ended(without);
-    for (tag, alone) in without {
-        let together = with.get(&tag);
+    for (place, alone) in without {
+        let together = with.get(&place);
         if together != Some(&alone) {
+            let (name, tag) = &place;
             let what = format!(
-                "{tag} ended as {alone:?} without the bad items of its batch, and as {together:?} \
+                "{tag} of {name} ended as {alone:?} without the bad items of its batch, and as {together:?} \
                  with them"
             );
             found.push(Violation::of(13, what));
@@ -57,14 +58,15 @@ pub(super) fn bad_items_apart(with: &Run, without: &Run, found: &mut Vec<Violati
     }
 }
 
-/// By tag: how it ended.
-fn ended(run: &Run) -> BTreeMap<String, Ended> {
+/// By the batch's name and the tag: how it ended.
+fn ended(run: &Run) -> BTreeMap<(String, String), Ended> {
     let known = Known::of(run, &mut Vec::new());
     let outcomes = known.outcomes().into_iter();
     outcomes
         .filter_map(|outcome| {
             let item = known.item(outcome.batch, outcome.index)?;
-            Some((item.tag.clone(), outcome.ended.clone()))
+            let name = known.call(outcome.batch).to_owned();
+            Some(((name, item.tag.clone()), outcome.ended.clone()))
         })
         .collect()
 }

@@ -6,8 +6,9 @@
 //! service so that everything can be traced back to what was submitted:
 //!
 //! - a **tag** names an item for ever: it stands in the payload. Submitting the
-//!   same again (the same `request_id`, the same offset) has the same tags; what
-//!   is meant to be another piece of work has others.
+//!   same again (the same `request_id`, the same offset, the same key in another
+//!   batch, a `RetryBatch`) has the same tags; what is meant to be another piece
+//!   of work has others.
 //! - a **name** names a batch before it has an id: put it into a label. What
 //!   can only be one batch has one name; a submission without a `request_id`
 //!   that is tried again, because nobody knows what became of it, gets another.
@@ -79,10 +80,23 @@ pub enum Fact {
         tag: String,
     },
     Settled(Settled),
+    Recorded(Recorded),
     /// The process was started on what an earlier one left, and put back or to
     /// rest all that was leased.
     Rescued,
     Memory(Memory),
+    /// Nothing more of a batch (by its id) or for a target (by its name) is to be
+    /// sent: on, once that was acknowledged; off, when somebody asks that it goes
+    /// on.
+    Held {
+        what: String,
+        on: bool,
+    },
+    /// The batch of this name stops at so many failures.
+    StopsAfter {
+        name: String,
+        failures: u32,
+    },
     /// Somebody who is named still waits, though the faults have stopped and
     /// everything had its time.
     Stuck(String),
@@ -241,6 +255,8 @@ pub struct Leased {
     /// Names the chunk.
     pub chunk: i64,
     pub epoch: u32,
+    /// The public id.
+    pub batch: String,
     pub tags: Vec<String>,
 }
 
@@ -259,6 +275,13 @@ pub struct Settled {
     pub again: Vec<String>,
     /// What is left of the chunk is leased no more.
     pub released: bool,
+}
+
+/// Outcomes became durable.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    pub batch: String,
+    pub outcomes: Vec<Outcome>,
 }
 
 /// How much of something is held in memory, and how much may be.

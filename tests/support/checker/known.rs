@@ -10,6 +10,8 @@ pub(super) struct Known<'a> {
     pub run: &'a Run,
     /// By name: what was submitted.
     pub plans: BTreeMap<&'a str, Plan<'a>>,
+    /// By tag: the names of the batches that it was submitted in, and its index.
+    pub places: HashMap<&'a str, Vec<(&'a str, u32)>>,
     /// By public id: the name.
     names: BTreeMap<&'a str, &'a str>,
     /// By tag: what arrived of it, in the order of time.
@@ -39,6 +41,7 @@ impl<'a> Known<'a> {
         let mut known = Known {
             run,
             plans: BTreeMap::new(),
+            places: HashMap::new(),
             names: BTreeMap::new(),
             arrivals: HashMap::new(),
             logs: BTreeMap::new(),
@@ -59,6 +62,12 @@ impl<'a> Known<'a> {
                     log.entry(told.sequence).or_insert((seen.at, told));
                 }
                 _ => {}
+            }
+        }
+        for (name, plan) in &known.plans {
+            for (index, item) in &plan.items {
+                let places = known.places.entry(&item.tag).or_default();
+                places.push((name, *index));
             }
         }
         for arrivals in known.arrivals.values_mut() {
@@ -134,6 +143,19 @@ impl<'a> Known<'a> {
     /// What arrived of an item.
     pub fn arrived(&self, tag: &str) -> &[(u64, &'a Arrived)] {
         self.arrivals.get(tag).map_or(&[], Vec::as_slice)
+    }
+
+    /// What arrived of an item as an item of this batch, as far as that can be
+    /// told: where it was submitted in several, by the key that was made up from
+    /// the batch's id.
+    pub fn arrived_of(&self, tag: &str, batch: &str) -> Vec<(u64, &'a Arrived)> {
+        let is_alone = self.places.get(tag).is_none_or(|places| places.len() == 1);
+        let is_of = |arrived: &Arrived| {
+            let key = arrived.key.as_deref();
+            is_alone || key.is_some_and(|key| key.contains(batch))
+        };
+        let arrived = self.arrived(tag).iter().copied();
+        arrived.filter(|(_, arrived)| is_of(arrived)).collect()
     }
 }
 

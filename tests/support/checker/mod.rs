@@ -16,6 +16,7 @@ mod ending;
 mod facts;
 mod items;
 mod known;
+mod leases;
 mod logs;
 mod sends;
 
@@ -25,14 +26,16 @@ use known::Known;
 
 pub use facts::{
     Accepted, Arrived, Counts, Ended, Fact, Followed, ItemSent, Leased, Limit, Memory, Nanos,
-    Outcome, Quota, Read, Run, Seen, Settled, Submitted, Target, Told, digest,
+    Outcome, Quota, Read, Recorded, Run, Seen, Settled, Submitted, Target, Told, digest,
 };
 
 /// An invariant of `GUARANTEES.md` that a run broke.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
     /// Its number there; 0 for what breaks all of them: the service panicked,
-    /// or refused what was right.
+    /// or refused what was right. Beyond them, what `API.md` says of a batch's
+    /// life: 14 what is held is not sent; 15 nor is anything after a deadline;
+    /// 16 strict order; 17 a failure policy stops its batch.
     pub invariant: u8,
     /// What was seen.
     pub what: String,
@@ -44,7 +47,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a run broke of the invariants 1 to 12, each thing once.
+/// What a run broke of the invariants but for 13, each thing once.
 pub fn check(run: &Run) -> Vec<Violation> {
     let mut found = Vec::new();
     let known = Known::of(run, &mut found);
@@ -53,13 +56,16 @@ pub fn check(run: &Run) -> Vec<Violation> {
         items::accepted_is_kept,
         items::one_outcome,
         sends::done_once,
+        sends::keys_hold,
         sends::repeats_are_the_same,
         items::outcomes_are_true,
-        sends::leased_before,
+        leases::leased_before,
         sends::within_limits,
         logs::no_gaps,
         logs::counts_add_up,
-        sends::epochs_hold,
+        leases::epochs_hold,
+        leases::nothing_out_of_time,
+        leases::in_order,
         logs::tenants_apart,
         ending::within_memory,
         ending::everything_ends,

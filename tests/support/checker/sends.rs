@@ -1,85 +1,106 @@
-//! What was sent, how often and under which lease: invariants 3, 4, 6, 7 and 9.
+//! What was sent, how often and how fast: invariants 3, 4 and 7.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
-use super::facts::{Fact, Limit, Nanos, Settled};
+use super::facts::{Ended, ItemSent, Limit, Nanos, Submitted};
 use super::known::Known;
 
-/// 3: an item that is not safe to repeat is done at most once.
-pub(super) fn done_once(known: &Known<'_>, found: &mut Vec<Violation>) {
-    for (tag, arrivals) in &known.arrivals {
-        let acted: Vec<_> = arrivals.iter().filter(|(_, a)| a.acted).collect();
-        if acted.len() > 1 && acted.iter().any(|(_, a)| !a.safe) {
-            let times: Vec<Nanos> = acted.iter().map(|(at, _)| *at).collect();
-            let what = format!("{tag} is not safe to repeat, and was done at {times:?}");
-            found.push(Violation::of(3, what));
+/// By tag: how often it was told that the target failed, and may have done it
+/// all the same. A caller that submits it again takes that upon itself.
+fn faulted<'a>(known: &Known<'a>) -> HashMap<&'a str, usize> {
+    let mut faulted = HashMap::new();
+    for outcome in known.outcomes() {
+        let failed = Ended::Failed("UNAVAILABLE".to_owned());
+        if *outcome.ended == failed
+            && let Some(item) = known.item(outcome.batch, outcome.index)
+        {
+            *faulted.entry(item.tag.as_str()).or_default() += 1;
+        }
+    }
+    faulted
+}
+
+/// 3: a key that is in use, or was used for what was done, is not used for
+/// something else.
+pub(super) fn keys_hold(known: &Known<'_>, found: &mut Vec<Violation>) {
+    let faulted = faulted(known);
+    let mut keys: BTreeMap<(&str, &str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for plan in known.plans.values() {
+        let (tenant, target) = (&plan.of.tenant, &plan.of.target);
+        for item in plan.items.values() {
+            let arrived = known.arrived(&item.tag).iter();
+            let mut under_it = arrived.filter(|(_, a)| a.key.is_none() || a.key == item.key);
+            let acted = under_it.any(|(_, a)| a.acted);
+            if let Some(key) = item.key.as_ref().filter(|_| acted) {
+                keys.entry((tenant, target, key))
+                    .or_default()
+                    .insert(&item.tag);
+            }
+        }
+    }
+    for ((_, _, key), tags) in keys {
+        let again = tags.iter().filter(|tag| faulted.contains_key(*tag)).count();
+        if tags.len() > 1 + again {
+            found.push(Violation::of(
+                3,
+                format!("{key} was used for each of {tags:?}"),
+            ));
         }
     }
 }
 
-/// 4: every send of an item is the same request.
-pub(super) fn repeats_are_the_same(known: &Known<'_>, found: &mut Vec<Violation>) {
-    let mut items = HashMap::new();
-    for plan in known.plans.values() {
-        for item in plan.items.values() {
-            items.insert(item.tag.as_str(), (*item, plan.of));
-        }
-    }
+/// 3: an item that is not safe to repeat is done at most once under one key.
+pub(super) fn done_once(known: &Known<'_>, found: &mut Vec<Violation>) {
+    let faulted = faulted(known);
     for (tag, arrivals) in &known.arrivals {
-        let (_, first) = arrivals[0];
-        for (at, next) in arrivals {
-            if next.key != first.key || next.body != first.body || next.target != first.target {
-                let (was, now) = (&first.key, &next.key);
-                let what = format!(
-                    "{tag} was sent again at {at}, and is another request: key {was:?}, then \
-                     {now:?}; same body: {}; same target: {}",
-                    next.body == first.body,
-                    next.target == first.target,
-                );
-                found.push(Violation::of(4, what));
+        let mut acted: BTreeMap<Option<&str>, Vec<Nanos>> = BTreeMap::new();
+        for (at, arrived) in arrivals.iter().filter(|(_, a)| a.acted) {
+            let key = arrived.key.as_deref();
+            acted.entry(key).or_default().push(*at);
+        }
+        let is_alone = known.places.get(tag).is_none_or(|places| places.len() == 1);
+        let again = faulted.get(tag).filter(|_| !is_alone).unwrap_or(&0);
+        for times in acted.values().filter(|times| times.len() > 1 + again) {
+            if arrivals.iter().any(|(_, a)| a.acted && !a.safe) {
+                let what = format!("{tag} is not safe to repeat, and was done at {times:?}");
+                found.push(Violation::of(3, what));
             }
         }
-        let Some((item, of)) = items.get(tag) else {
+    }
+}
+
+/// 4: every send of an item is the same request. Only an item that was submitted
+/// in several batches may have a key in each.
+pub(super) fn repeats_are_the_same(known: &Known<'_>, found: &mut Vec<Violation>) {
+    for (tag, arrivals) in &known.arrivals {
+        let Some(places) = known.places.get(tag) else {
             let what = format!("{tag} arrived, and nobody submitted it");
             found.push(Violation::of(4, what));
             continue;
         };
-        let same_key = item.key.is_none() || first.key.is_none() || item.key == first.key;
-        if first.body != item.body || first.target != of.target || !same_key {
-            let what = format!("{tag} was submitted as {item:?}, and arrived as {first:?}");
+        let submitted = places.iter().map(|(name, index)| {
+            let plan = &known.plans[name];
+            (plan.items[index], plan.of)
+        });
+        let submitted: Vec<(&ItemSent, &Submitted)> = submitted.collect();
+        let keys: BTreeSet<_> = arrivals.iter().map(|(_, a)| a.key.as_deref()).collect();
+        if keys.len() > places.len() {
+            let what = format!("{tag} was sent under several keys: {keys:?}");
             found.push(Violation::of(4, what));
         }
-    }
-}
-
-/// 6: no send without an earlier durable lease, that was not given up since.
-pub(super) fn leased_before(known: &Known<'_>, found: &mut Vec<Violation>) {
-    let facts = || known.run.facts.iter().map(|seen| &seen.what);
-    if !facts().any(|fact| matches!(fact, Fact::Leased(_))) {
-        return;
-    }
-    // By tag: the chunk in which it is leased now.
-    let mut leased: HashMap<&str, i64> = HashMap::new();
-    for fact in facts() {
-        match fact {
-            Fact::Leased(lease) => {
-                leased.extend(lease.tags.iter().map(|tag| (tag.as_str(), lease.chunk)));
+        for (at, arrived) in arrivals {
+            let is_same = submitted.iter().any(|(item, of)| {
+                let own = item.key.is_none() || arrived.key.is_none() || item.key == arrived.key;
+                own && arrived.body == item.body && arrived.target == of.target
+            });
+            if !is_same {
+                let what = format!(
+                    "{tag} was submitted as {submitted:?}, and arrived at {at} as \
+                                    {arrived:?}"
+                );
+                found.push(Violation::of(4, what));
             }
-            Fact::Settled(settled) if settled.recorded => {
-                for tag in settled.ended.iter().chain(&settled.again) {
-                    leased.remove(tag.as_str());
-                }
-                if settled.released {
-                    leased.retain(|_, chunk| *chunk != settled.chunk);
-                }
-            }
-            Fact::Rescued => leased.clear(),
-            Fact::Wrote { tag } if !leased.contains_key(tag.as_str()) => {
-                let what = format!("{tag} was written, and no lease on it was durable");
-                found.push(Violation::of(6, what));
-            }
-            _ => {}
         }
     }
 }
@@ -120,33 +141,4 @@ fn overfull(times: &[Nanos], limit: Limit) -> Option<Nanos> {
     full.filter(|(_, took)| *took < limit.per)
         .map(|(from, _)| from)
         .next()
-}
-
-/// 9: whoever holds a chunk no more writes nothing.
-pub(super) fn epochs_hold(known: &Known<'_>, found: &mut Vec<Violation>) {
-    // By chunk: the epoch of who holds it.
-    let mut held: BTreeMap<i64, u32> = BTreeMap::new();
-    for seen in &known.run.facts {
-        match &seen.what {
-            Fact::Leased(lease) => {
-                held.insert(lease.chunk, lease.epoch);
-            }
-            Fact::Settled(settled) if settled.recorded => {
-                let Settled { chunk, epoch, .. } = settled;
-                let holder = held.get(chunk).copied();
-                if holder != Some(*epoch) {
-                    let what = format!(
-                        "chunk {chunk} was settled under the epoch {epoch}, and it was held under \
-                         {holder:?}"
-                    );
-                    found.push(Violation::of(9, what));
-                }
-                if settled.released {
-                    held.remove(chunk);
-                }
-            }
-            Fact::Rescued => held.clear(),
-            _ => {}
-        }
-    }
 }
