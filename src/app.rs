@@ -128,8 +128,9 @@ impl Server {
             // First: it is why others fail.
             biased;
             why = self.store.stopped() => {
-                // Nothing more can be recorded, so nothing is waited for.
-                self.patience = Duration::ZERO;
+                // Nothing more can be recorded, so nothing is waited for but that
+                // callers hear of it.
+                self.patience = LAST_WORDS;
                 anyhow::Error::msg(why)
             }
             ended = &mut self.listener => match ended {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Draft, Intake, Submission, request_id_reused, store_trouble};
 use crate::core::slice::{Shape, Slicer};
 use crate::model::{
-    Batch, BatchSpec, Code, EventKind, Failure, FailureKind, Item, Outcome, Refusal,
+    Batch, BatchSpec, Code, EventKind, Failure, FailureKind, Item, Outcome, Refusal, Validation,
 };
 use crate::target::Key;
 
@@ -65,6 +65,8 @@ impl Intake {
         let spec = BatchSpec {
             request_id: Some(request_id.unwrap_or_else(|| default_request_id(batch, &kinds))),
             deadline_ms: None,
+            // One that cannot be taken now must not keep the others out.
+            validation: Validation::Item,
             ..batch.spec.clone()
         };
         // In a task of its own, as any submission: a caller that goes away

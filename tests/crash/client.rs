@@ -2,16 +2,21 @@
 
 use flowgate::proto::batch_service_client::BatchServiceClient;
 use flowgate::proto::watch_batch_response::Message as Watched;
-use flowgate::proto::{BatchSpec, BatchSubmitRequest, GetBatchRequest, WatchBatchRequest};
+use flowgate::proto::{
+    BatchSpec, BatchSubmitRequest, FailurePolicy, GetBatchRequest, Ordering, RetryBatchRequest,
+    WatchBatchRequest,
+};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::checker::{Accepted, Fact, Followed, Submitted};
+use crate::checker::{Accepted, Ended, Fact, Followed, Submitted};
+use crate::meddling::Meddler;
 use crate::notes::Notes;
+use crate::oracle;
 use crate::stream;
 use crate::told::{TENANT, is_last, read, told};
-use crate::work::{PLAIN, SAFE, Work};
+use crate::work::{PLAIN, SAFE, Terms, Work};
 
 /// Why a call is to be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ impl Gone {
     /// By what a call ended with. To refuse what is right is a fault, and not
     /// taken for that.
     pub fn by(status: &Status) -> Gone {
+        // Shown where the test fails.
+        eprintln!("  a call ended: {status:?}");
         let details = status.get_error_details();
         let reason = details.error_info().map(|info| info.reason.as_str());
         match reason {
@@ -55,6 +62,11 @@ pub struct Client {
     notes: Notes,
     rng: fastrand::Rng,
     knows: Knows,
+    meddler: Option<Meddler>,
+    /// Whether it asks for what failed to be done again.
+    retries: bool,
+    /// The batch in which that is.
+    again: Option<(String, Work)>,
 }
 
 /// What a client knows of its batch.
@@ -78,16 +90,48 @@ impl Client {
             notes,
             rng: fastrand::Rng::with_seed(seed),
             knows: Knows::default(),
+            meddler: None,
+            retries: false,
+            again: None,
         }
     }
 
-    /// What it knows so far.
-    pub fn knows(&self) -> &Knows {
-        &self.knows
+    /// The same, with somebody who meddles.
+    pub fn with(mut self, meddler: Meddler) -> Client {
+        self.meddler = Some(meddler);
+        self
+    }
+
+    /// The same; at the end it asks for what failed to be done again.
+    pub fn and_retries(mut self) -> Client {
+        self.retries = true;
+        self
+    }
+
+    /// Its batches: their ids, and what was submitted in them.
+    pub fn batches(&self) -> Vec<(String, Work)> {
+        let batch = self.knows.batch.clone().expect("it knows its batch");
+        let own = (batch, self.work.clone());
+        std::iter::once(own).chain(self.again.clone()).collect()
     }
 
     /// Submits what it has, or goes on, and follows to the end of the batch.
     pub async fn go(&mut self, channel: Channel) -> Result<(), Gone> {
+        let done = self.submit_all(channel.clone()).await;
+        match (done, self.knows.batch.clone()) {
+            // What somebody cancelled, or its policy stopped, takes no more.
+            (Err(Gone::Shared), Some(batch)) if !self.work.also.is_empty() => {
+                follow(&self.notes, channel.clone(), &batch, 0).await?;
+            }
+            (done, _) => done?,
+        }
+        if self.retries {
+            self.retry(channel).await?;
+        }
+        Ok(())
+    }
+
+    async fn submit_all(&mut self, channel: Channel) -> Result<(), Gone> {
         // Some other reader's place, anywhere in what was told.
         let from = self.rng.u64(..=self.knows.cursor);
         match self.how {
@@ -101,7 +145,8 @@ impl Client {
                     part,
                     resumes,
                 };
-                call.go(channel, &mut self.knows, from).await
+                call.go(channel, &mut self.knows, &mut self.meddler, from)
+                    .await
             }
         }
     }
@@ -110,7 +155,12 @@ impl Client {
         submitted(&self.notes, &self.work, 0, self.work.pieces.len());
         let request = BatchSubmitRequest {
             spec: Some(spec(&self.work)),
-            items: self.work.pieces.iter().map(|p| p.item()).collect(),
+            items: self
+                .work
+                .pieces
+                .iter()
+                .map(super::work::Piece::item)
+                .collect(),
             all_failed_is_ok: true,
             ..BatchSubmitRequest::default()
         };
@@ -125,6 +175,49 @@ impl Client {
         self.knows.batch = Some(batch.id.clone());
         let last = follow(&self.notes, channel, &batch.id, from).await?;
         self.knows.cursor = last;
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Asks for what the target failed at to be done again, as often as it takes
+    /// to hear of it, and follows that.
+    async fn retry(&mut self, channel: Channel) -> Result<(), Gone> {
+        let name = format!("{}-again", self.work.name);
+        let run = self.notes.run();
+        let outcomes = oracle::outcomes(&run);
+        let failed = Ended::Failed("UNAVAILABLE".to_owned());
+        let again = Work {
+            pieces: (0..)
+                .zip(&self.work.pieces)
+                .filter(|(n, _)| outcomes.get(&(self.work.name.clone(), *n)) == Some(&failed))
+                .map(|(_, piece)| piece.clone())
+                .collect(),
+            terms: Terms {
+                again: true,
+                ..self.work.terms
+            },
+            name,
+            ..self.work.clone()
+        };
+        if again.pieces.is_empty() {
+            return Ok(());
+        }
+        submitted(&self.notes, &again, 0, again.pieces.len());
+        let request = RetryBatchRequest {
+            batch_id: self.knows.batch.clone().expect("it knows its batch"),
+            ..RetryBatchRequest::default()
+        };
+        let mut client = BatchServiceClient::new(channel.clone());
+        let response = client.retry_batch(request).await;
+        self.notes.event();
+        let response = response.map_err(|status| Gone::by(&status))?.into_inner();
+        let batch = response.batch.expect("a batch");
+        let held = batch.progress.as_ref().map_or(0, |progress| progress.total);
+        assert_eq!(held as usize, again.pieces.len(), "those that failed");
+        accepted(&self.notes, &again, &batch.id, held);
+        self.again = Some((batch.id.clone(), again));
+        follow(&self.notes, channel, &batch.id, 0).await?;
         Ok(())
     }
 }
@@ -151,6 +244,14 @@ pub fn spec(work: &Work) -> BatchSpec {
         target: work.target.to_owned(),
         request_id: work.name.clone(),
         labels: [("name".to_owned(), work.name.clone())].into(),
+        ordering: match work.terms.strict {
+            true => Ordering::Strict.into(),
+            false => Ordering::Unspecified.into(),
+        },
+        failure_policy: Some(FailurePolicy {
+            stop_after: work.terms.stop_after,
+            stop_at_share: 0.0,
+        }),
         ..BatchSpec::default()
     }
 }
@@ -164,8 +265,8 @@ pub fn submitted(notes: &Notes, work: &Work, first: usize, count: usize) {
         target: work.target.to_owned(),
         request_id: Some(work.name.clone()),
         first: u32::try_from(first).expect("few items"),
-        items: pieces.iter().map(|piece| piece.sent()).collect(),
-        strict: false,
+        items: pieces.iter().map(super::work::Piece::sent).collect(),
+        strict: work.terms.strict,
         deadline: None,
     }));
 }
@@ -222,11 +323,11 @@ pub async fn follow(notes: &Notes, channel: Channel, batch: &str, after: u64) ->
 }
 
 /// Reads a batch as it stands.
-pub async fn look(notes: &Notes, channel: Channel, batch: &str, last: u64, at_the_end: bool) {
+pub async fn look(notes: &Notes, channel: Channel, batch: &str, name: &str, last: u64) {
     let batch_id = batch.to_owned();
     let mut client = BatchServiceClient::new(channel);
     let response = client.get_batch(GetBatchRequest { batch_id }).await;
     let found = response.expect("it is there").into_inner();
     let found = found.batch.expect("a batch");
-    notes.saw(read(&found, last, at_the_end));
+    notes.saw(read(&found, name, last));
 }

@@ -72,12 +72,12 @@ async fn a_sync_that_fails_ends_it_while_items_are_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "nobody but a lane that is at work learns that the store has stopped"]
 async fn a_sync_that_fails_ends_it_whatever_is_under_way() {
     if !strace::is_there() {
         return;
     }
-    let points = if is_long() { 1..=10 } else { 1..=4 };
+    // The first are those of the start, which ends by itself.
+    let points = if is_long() { 3..=12 } else { 3..=6 };
     for at in points {
         fail_a_sync(at, |site| {
             let mut rng = fastrand::Rng::with_seed(7);
@@ -115,8 +115,8 @@ async fn a_sync_of_the_file_itself_that_fails_loses_nothing() {
         Life::Ended(ended) => {
             gave_up(&ended);
             let again = live(&site, &mut clients, serve(&site.config()), u64::MAX).await;
-            let program = again.over();
-            program
+
+            again.over()
         }
     };
     look_back(&site, &mut clients, program, true).await;
@@ -125,7 +125,6 @@ async fn a_sync_of_the_file_itself_that_fails_loses_nothing() {
 /// A disk that is full for a number of writes: what was accepted goes on, what
 /// is under way gets its outcome, and nothing is sent twice or in doubt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a lane whose settle fails ends, and the server with it"]
 async fn a_disk_that_is_full_for_a_while_costs_only_time() {
     if !strace::is_there() {
         return;

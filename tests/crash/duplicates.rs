@@ -30,7 +30,7 @@ async fn a_hundred_unary_calls_are_one_batch() {
             submitted(&site.notes, &work, 0, work.pieces.len());
             let request = BatchSubmitRequest {
                 spec: Some(spec(&work)),
-                items: work.pieces.iter().map(|piece| piece.item()).collect(),
+                items: work.pieces.iter().map(super::work::Piece::item).collect(),
                 wait: Some(n % 2 == 0),
                 all_failed_is_ok: true,
                 ..BatchSubmitRequest::default()

@@ -38,11 +38,13 @@ pub async fn live(site: &Site, clients: &mut [Client], command: Command, fuse: u
     };
     site.notes.light(fuse, program.process());
     let gone = go(clients, &program).await;
-    site.notes.put_out();
+    let still_burns = site.notes.put_out();
     match gone {
-        Ok(()) => Life::Over(program),
-        Err(gone) => {
-            assert_eq!(gone, Gone::Away, "nobody else fills these");
+        Ok(()) if still_burns => Life::Over(program),
+        // Or killed at the very last of its events.
+        gone => {
+            let others = gone == Err(Gone::Shared);
+            assert!(!others, "nobody else fills these");
             let ended = program.ended().await;
             let how = format!("{:?}", ended.status);
             site.notes.saw(Fact::Stopped(how));
@@ -68,18 +70,19 @@ pub async fn look_back(site: &Site, clients: &mut [Client], program: Program, cr
     let program = site.start().await;
     reread(site, clients, &program).await;
     program.stopped().await;
-    let work: Vec<_> = clients.iter().map(|client| client.work.clone()).collect();
+    let batches = clients.iter().flat_map(Client::batches);
+    let work: Vec<_> = batches.map(|(_, work)| work).collect();
     oracle::check_all(&site.notes.run(), &work, crashed);
 }
 
 /// Reads every batch as it stands, and its log from every place.
 async fn reread(site: &Site, clients: &[Client], program: &Program) {
     let channel: Channel = program.connect().await.expect("a connection");
-    for client in clients {
-        let batch = client.knows().batch.as_ref().expect("a batch");
+    for (batch, work) in clients.iter().flat_map(Client::batches) {
+        let batch = &batch;
         let reading = follow(&site.notes, channel.clone(), batch, 0);
         let last = within("the log's end", reading).await.expect("it is there");
-        look(&site.notes, channel.clone(), batch, last, true).await;
+        look(&site.notes, channel.clone(), batch, &work.name, last).await;
         let step = usize::try_from(last / 8 + 1).expect("a short log");
         for after in (1..=last).step_by(step) {
             let reading = follow(&site.notes, channel.clone(), batch, after);

@@ -6,6 +6,8 @@
 //! Everyday runs take a few points of each sweep. `FLOWGATE_SWEEP=1` takes many,
 //! and `FLOWGATE_SEED=7` one seed alone.
 
+#![allow(clippy::large_futures, reason = "a run holds all of its clients")]
+
 #[path = "../support/checker/mod.rs"]
 mod checker;
 #[path = "../support/mod.rs"]
@@ -14,6 +16,7 @@ mod support;
 mod client;
 mod ledger;
 mod lives;
+mod meddling;
 mod notes;
 mod oracle;
 mod site;
@@ -24,6 +27,7 @@ mod work;
 mod disk;
 mod duplicates;
 mod files;
+mod held;
 mod killed;
 mod limits;
 mod replay;

@@ -84,11 +84,7 @@ async fn from_every_place_before_and_after_a_restart() {
     assert!(matches!(first, Life::Ended(_)), "it was not killed");
     let second = live(&site, &mut clients, serve(&site.config()), u64::MAX).await;
     let mut program = second.over();
-    let knows = |client: &Client| {
-        let batch = client.knows().batch.clone();
-        (batch.expect("a batch"), client.work.clone())
-    };
-    let batches: Vec<_> = clients.iter().map(knows).collect();
+    let batches: Vec<_> = clients.iter().flat_map(Client::batches).collect();
     let mut logs = Vec::new();
     let channel = program.connect().await.expect("a connection");
     for (batch, _) in &batches {

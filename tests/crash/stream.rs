@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use crate::client::{Gone, Knows, accepted, follow, followed, spec, submitted};
+use crate::meddling::Meddler;
 use crate::notes::Notes;
 use crate::told::{is_last, told};
 use crate::work::Work;
@@ -33,18 +34,25 @@ type Held = watch::Receiver<Option<BatchAccepted>>;
 impl Call<'_> {
     /// Says what there is to say, and hears to the end of the batch, while
     /// somebody else watches from another place.
-    pub async fn go(&self, channel: Channel, knows: &mut Knows, from: u64) -> Result<(), Gone> {
+    pub async fn go(
+        &self,
+        channel: Channel,
+        knows: &mut Knows,
+        meddler: &mut Option<Meddler>,
+        from: u64,
+    ) -> Result<(), Gone> {
         let (sender, receiver) = mpsc::channel(1);
-        let (hears, held) = watch::channel(None);
+        let (hearing, held) = watch::channel(None);
         let opening = self.opening(knows);
         let incoming = ReceiverStream::new(receiver);
         let says = self.say(opening, sender, held.clone());
-        let watches = self.watch(channel.clone(), held, from);
-        let hears = self.hear(channel, incoming, knows, hears);
+        let watches = self.watch(channel.clone(), held.clone(), from);
+        let others = self.meddle(channel.clone(), held, meddler);
+        let hearing = self.hear(channel, incoming, knows, hearing);
         // Whoever watches does not wait for a batch that nobody fills any more.
-        let hears = async { tokio::try_join!(hears, watches) };
-        let (_, heard) = tokio::join!(says, hears);
-        heard.map(drop)
+        let hearing = async { tokio::try_join!(hearing, watches, others) };
+        let (_, ended) = tokio::join!(says, hearing);
+        ended.map(drop)
     }
 
     fn opening(&self, knows: &Knows) -> batch_open::How {
@@ -81,7 +89,7 @@ impl Call<'_> {
             submitted(self.notes, self.work, at, count);
             let pieces = &self.work.pieces[at..at + count];
             say(Said::Append(BatchAppend {
-                items: pieces.iter().map(|piece| piece.item()).collect(),
+                items: pieces.iter().map(super::work::Piece::item).collect(),
                 offset: u32::try_from(at).ok(),
             }))
             .await?;
@@ -138,13 +146,30 @@ impl Call<'_> {
     }
 
     /// Watches the batch once its id is known.
-    async fn watch(&self, channel: Channel, mut held: Held, from: u64) -> Result<(), Gone> {
-        let batch = match held.wait_for(Option::is_some).await {
-            Ok(held) => held.as_ref().map(|held| held.batch_id.clone()),
-            Err(_) => None,
-        };
-        let batch = batch.ok_or(Gone::Away)?;
+    async fn watch(&self, channel: Channel, held: Held, from: u64) -> Result<(), Gone> {
+        let batch = id(held).await?;
         follow(self.notes, channel, &batch, from).await?;
         Ok(())
+    }
+
+    /// Has somebody meddle once it is.
+    async fn meddle(
+        &self,
+        channel: Channel,
+        held: Held,
+        meddler: &mut Option<Meddler>,
+    ) -> Result<(), Gone> {
+        match meddler {
+            Some(meddler) => meddler.go(self.notes, channel, &id(held).await?).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The batch's id, once it is known.
+async fn id(mut held: Held) -> Result<String, Gone> {
+    match held.wait_for(Option::is_some).await {
+        Ok(held) => Ok(held.as_ref().expect("it is there").batch_id.clone()),
+        Err(_) => Err(Gone::Away),
     }
 }

@@ -57,7 +57,6 @@ async fn at_a_write_to_a_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a file has tables before it says whose it is, and is then refused"]
 async fn while_the_file_is_made() {
     for calls in [strace::WRITES, strace::SYNCS] {
         sweep(Sweep {

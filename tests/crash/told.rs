@@ -39,24 +39,24 @@ pub fn is_last(event: &BatchEvent) -> bool {
     matches!(event.kind, Some(batch_event::Kind::Finished(_)))
 }
 
-/// A batch as it stands.
-pub fn read(batch: &Batch, last_sequence: u64, at_the_end: bool) -> Fact {
+/// A batch of this name as it stands at the end.
+pub fn read(batch: &Batch, name: &str, last_sequence: u64) -> Fact {
     let state = batch.state();
-    let running = [BatchState::Running, BatchState::Cancelling];
-    let labels = batch.spec.as_ref().map(|spec| &spec.labels);
+    let running = [
+        BatchState::Running,
+        BatchState::Paused,
+        BatchState::Cancelling,
+    ];
     Fact::Read(Read {
         tenant: TENANT.to_owned(),
         batch: batch.id.clone(),
         found: true,
-        name: labels
-            .and_then(|l| l.get("name"))
-            .cloned()
-            .unwrap_or_default(),
+        name: name.to_owned(),
         sealed: batch.sealed,
         finished: !running.contains(&state),
         last_sequence,
         counts: batch.progress.as_ref().map(counts).unwrap_or_default(),
-        at_the_end,
+        at_the_end: true,
     })
 }
 
@@ -69,7 +69,7 @@ fn outcome(result: &ItemResult) -> Outcome {
     Outcome {
         index: result.index,
         ended,
-        replayed: false,
+        replayed: result.replayed,
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Piece {
     pub ask: Ask,
     /// Bytes that say nothing.
     pub filler: usize,
+    /// Its own idempotency key, where it has one.
+    pub key: Option<String>,
 }
 
 impl Piece {
@@ -90,6 +92,7 @@ impl Piece {
                 content: Some(payload::Content::JsonText(self.body())),
                 content_type: String::new(),
             }),
+            idempotency_key: self.key.clone().unwrap_or_default(),
             ..Item::default()
         }
     }
@@ -98,7 +101,7 @@ impl Piece {
     pub fn sent(&self) -> ItemSent {
         ItemSent {
             tag: self.tag.clone(),
-            key: None,
+            key: self.key.clone(),
             body: digest(self.body().as_bytes()),
         }
     }
@@ -111,6 +114,20 @@ pub struct Work {
     pub name: String,
     pub target: &'static str,
     pub pieces: Vec<Piece>,
+    pub terms: Terms,
+    /// How an item may end besides as it would by itself.
+    pub also: &'static [&'static str],
+}
+
+/// What a batch asks for besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// One item after the other.
+    pub strict: bool,
+    /// It stops at so many failures.
+    pub stop_after: u32,
+    /// These are what failed in another batch.
+    pub again: bool,
 }
 
 impl Work {
@@ -120,12 +137,36 @@ impl Work {
             tag: format!("{name}-{n}"),
             ask,
             filler: 0,
+            key: None,
         };
         Work {
             name: name.to_owned(),
             target,
             pieces: (0..).zip(asks).map(piece).collect(),
+            terms: Terms::default(),
+            also: &[],
         }
+    }
+
+    /// The same, under these terms, so that items may end in these ways too.
+    pub fn under(mut self, terms: Terms, also: &'static [&'static str]) -> Work {
+        self.terms = terms;
+        self.also = also;
+        self
+    }
+
+    /// The same, each item with a key of its own.
+    pub fn with_keys(mut self) -> Work {
+        for piece in &mut self.pieces {
+            piece.key = Some(format!("key-{}", piece.tag));
+        }
+        self
+    }
+
+    /// The same work once more, as another batch.
+    pub fn named(mut self, name: &str) -> Work {
+        name.clone_into(&mut self.name);
+        self
     }
 
     /// The same, with so many bytes more in each item.

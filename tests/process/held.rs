@@ -146,13 +146,14 @@ async fn on_a_disk_that_hangs(world: &World) -> Option<Program> {
     if !strace::is_there() {
         return None;
     }
-    // The file is there already: making it is not what is to hang.
-    world.start().await.stopped().await;
+    let program = world.start().await;
+    // From now on: to open the store takes syncs of its own.
     let trace = world.folder.path().join("trace");
-    let command = strace::Trace::of(strace::SYNCS, &trace)
-        .with(HANGS)
-        .serve(&world.config());
-    let program = world.start_by(command).await;
+    let trace = strace::Trace::of(strace::SYNCS, &trace).with(HANGS);
+    program
+        .process()
+        .traced_by(trace.attach(program.id()))
+        .await;
     let mut client = client(&program).await;
     let mut hangs = client.clone();
     tokio::spawn(async move { hangs.batch_submit(submission(items(1, 0), false)).await });

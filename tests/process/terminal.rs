@@ -68,11 +68,11 @@ impl Terminal {
 
     async fn shows(&mut self, words: &str) {
         // A line is shown whole.
-        let shows = |screen: &String| {
+        let has_words = |screen: &String| {
             let found = screen.split_once(words);
             found.is_some_and(|(_, rest)| rest.contains('\n'))
         };
-        let shown = within(words, self.screen.wait_for(shows)).await.is_ok();
+        let shown = within(words, self.screen.wait_for(has_words)).await.is_ok();
         assert!(shown, "{:?}", self.screen.borrow());
     }
 

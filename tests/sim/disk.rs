@@ -17,7 +17,6 @@ use tokio::sync::{Notify, oneshot};
 use crate::bugs::{self, Bug};
 use crate::checker::{self, Fact, Memory};
 use crate::facts;
-use crate::known;
 use crate::plan::Point;
 use crate::recorded;
 use crate::sim::{LeasedChunk, Process};
@@ -203,11 +202,6 @@ impl Disk {
             if process.sim.has(Bug::IgnoresEpochs) && is_late {
                 let state = process.sim.state();
                 part.epoch = state.chunks[&part.chunk.0].epoch;
-            }
-            if known::RELEASES_OUT_OF_ORDER {
-                let state = process.sim.state();
-                let goes_again = state.chunks[&part.chunk.0].goes_again;
-                part.release = part.release.map(|due| due.max(i64::from(goes_again)));
             }
             if process.sim.has(Bug::LosesReleases) {
                 part.release = None;
@@ -397,7 +391,6 @@ fn saw_lease(process: &Process, lease: &Lease) {
     let chunk = LeasedChunk {
         epoch: leased.epoch,
         tags,
-        goes_again: leased.attempt > 0,
     };
     state.chunks.insert(leased.chunk.0, chunk);
 }

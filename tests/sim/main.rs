@@ -19,7 +19,6 @@ mod disk;
 mod end;
 mod facts;
 mod front;
-mod known;
 mod panics;
 mod plan;
 mod process;

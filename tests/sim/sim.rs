@@ -40,8 +40,6 @@ pub struct LeasedChunk {
     pub epoch: u32,
     /// By position.
     pub tags: BTreeMap<u32, String>,
-    /// It was sent before.
-    pub goes_again: bool,
 }
 
 /// What outlives every process, and changes.

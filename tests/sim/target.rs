@@ -12,7 +12,6 @@ use futures_util::future::BoxFuture;
 use crate::bugs::Bug;
 use crate::checker::{Arrived, Fact, Nanos, digest};
 use crate::facts::{field, tag};
-use crate::known;
 use crate::plan::{Point, Safety, TargetPlan};
 use crate::sim::{Process, Sim, nanos};
 
@@ -301,11 +300,7 @@ fn arrive(sim: &Sim, number: u64) -> Said {
     let known = (plan.name.clone(), request.key.clone());
     let body = digest(&request.body);
     let mut state = sim.state();
-    let longer = match known::KEYS_OUT_OF_TIME {
-        true => Duration::from_mins(10),
-        false => Duration::ZERO,
-    };
-    let window = nanos(plan.key_window + longer);
+    let window = nanos(plan.key_window);
     let record = state.records.get(&known).copied();
     let was_known = plan.safety == Safety::Keys && record.is_some();
     let record = record.filter(|record| plan.safety == Safety::Keys && at < record.since + window);

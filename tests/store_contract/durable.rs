@@ -117,3 +117,22 @@ async fn what_is_refused_hurts_nobody_in_the_same_commit() {
         assert_eq!(story(&store, no).await, told);
     }
 }
+
+#[tokio::test]
+async fn that_it_was_used_shows_when_nothing_of_it_is_left() {
+    let (_folder, path) = folder();
+    let store = SqliteStore::open(&path).unwrap();
+    assert!(!store.was_used());
+    let batch = submit(&store, new(1), chunks(&[1])).await;
+    let held = leased(&store, batch.no, START).await;
+    settle(&store, all_succeeded(&held, START)).await;
+    let all = flowgate::store::Prune {
+        batches_before_ms: START + 1,
+        max: 100,
+        ..flowgate::store::Prune::default()
+    };
+    while store.prune(all).await.unwrap() {}
+    drop(store);
+    // What was sent for it a moment ago still counts against the limits.
+    assert!(SqliteStore::open(&path).unwrap().was_used());
+}

@@ -31,19 +31,19 @@ fn within(max: u64, reserve: u64) -> (TempDir, PathBuf, SqliteStore) {
     (folder, path, store)
 }
 
-fn payload(bytes: usize) -> Option<Payload> {
-    Some(Payload {
+fn payload(bytes: usize) -> Payload {
+    Payload {
         form: Form::Raw,
         content_type: None,
         body: Bytes::from(vec![b'x'; bytes]),
-    })
+    }
 }
 
 /// A chunk of items with so large payloads.
 fn large(count: u32, bytes: usize) -> NewChunk {
     let mut chunk = chunk(0, count);
     for item in &mut chunk.items {
-        item.payload = payload(bytes);
+        item.payload = Some(payload(bytes));
     }
     chunk
 }
@@ -54,7 +54,7 @@ fn replied(leased: &Leased, bytes: usize) -> Settle {
     for (_, result) in &mut part.results {
         result.outcome = Outcome::Succeeded(Success {
             status: 200,
-            reply: payload(bytes),
+            reply: Some(payload(bytes)),
             ..Success::default()
         });
     }
@@ -204,13 +204,13 @@ async fn trying_again_does_not_use_up_the_room() {
     }
     assert!(size(&path) <= 4 << 20, "{}", size(&path));
     let last = leased(&store, batch.no, START + 60).await;
-    assert_eq!(last.items[0].1.payload, payload(256 << 10));
+    assert_eq!(last.items[0].1.payload, Some(payload(256 << 10)));
     assert_eq!(
         settle(&store, all_succeeded(&last, START)).await,
         recorded(true, true)
     );
     let items = store.items(batch.no, 0, 9).await.unwrap();
-    assert_eq!(items[0].payload, payload(256 << 10));
+    assert_eq!(items[0].payload, Some(payload(256 << 10)));
 }
 
 #[tokio::test]

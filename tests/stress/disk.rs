@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use flowgate::model::TenantId;
 use flowgate::proto::error_details::QuotaFailure;
-use flowgate::proto::{ItemResult, item_result};
+use flowgate::proto::target_service_client::TargetServiceClient;
+use flowgate::proto::{ItemResult, PauseTargetRequest, item_result};
 use flowgate::store::{ListQuery, SqliteStore, Store as _};
 use prost::Message as _;
 use rustix::process::Signal;
@@ -67,8 +68,8 @@ fn assert_full(status: &Status) {
 async fn a_store_of_a_fixed_size_refuses_what_it_has_no_room_for_and_keeps_the_rest() {
     let latch = Latch::default();
     let reply = Act::answer(201, r#"{"id":"g-1"}"#).after(&latch);
-    let size = "max_size = \"64MiB\"\nreserve = \"8MiB\"";
-    let site = Site::new(size, move |_| reply.clone()).await;
+    let bounds = "max_size = \"64MiB\"\nreserve = \"8MiB\"";
+    let site = Site::new(bounds, move |_| reply.clone()).await;
     let program = site.start().await;
     let mut client = client(&program).await;
 
@@ -89,7 +90,7 @@ async fn a_store_of_a_fixed_size_refuses_what_it_has_no_room_for_and_keeps_the_r
     let (_, status) = fill(&mut client, 60, 100_000).await;
     assert_full(&status);
     program.stopped().await;
-    site.configure(&format!("{size}\nkeep_batches = \"1s\""));
+    site.configure(&format!("{bounds}\nkeep_batches = \"1s\""));
     let program = site.start().await;
     let mut client = super::site::client(&program).await;
     let taken = async {
@@ -235,6 +236,13 @@ async fn a_sync_that_fails_is_not_acknowledged_not_repeated_and_ends_it() {
     let site = Site::new("", |_| Act::Silence).await;
     let program = site.start().await;
     let mut before = client(&program).await;
+    // Held, so that nothing is at work but what is submitted.
+    let mut targets = TargetServiceClient::new(program.connect().await.expect("a connection"));
+    let held = PauseTargetRequest {
+        name: "guests".to_owned(),
+        ..PauseTargetRequest::default()
+    };
+    targets.pause_target(held).await.expect("it is held");
     let kept = submit(&mut before, items(3, 10)).await.expect("a disk");
     program.stopped().await;
 
@@ -247,15 +255,15 @@ async fn a_sync_that_fails_is_not_acknowledged_not_repeated_and_ends_it() {
         .serve(&site.config());
     let program = site.start_by(command).await;
     let mut client = client(&program).await;
-    let mut lost = None;
+    let mut refused = None;
     for _ in 0..3 {
         if let Err(status) = submit(&mut client, items(3, 10)).await {
-            lost = Some(status);
+            refused = Some(status);
             break;
         }
     }
-    let lost = lost.expect("a sync that failed");
-    assert_eq!(lost.code(), Code::Unavailable, "{lost:?}");
+    let refused = refused.expect("a sync that failed");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
     // By itself, although no lane was at work.
     let ended = program.ended().await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
@@ -383,8 +391,10 @@ async fn a_store_that_is_damaged_while_it_runs_ends_it_with_what_to_do() {
         page[..64].fill(0x55);
     }
     std::fs::write(&site.store, &bytes).expect("it can be written");
-    let answer = batch(&mut late, &id).await;
-    assert_eq!(answer.expect_err("it is damaged").code(), Code::Unavailable);
+    let answer = batch(&mut late, &id).await.expect_err("it is damaged");
+    // It may have met it by itself before, and be gone.
+    let is_gone = answer.code() == Code::Unknown && answer.message() == "transport error";
+    assert!(is_gone || answer.code() == Code::Unavailable, "{answer:?}");
     let ended = program.ended().await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let last = ended.log.lines().next_back().unwrap_or_default();

@@ -70,7 +70,7 @@ impl Site {
             concurrency = 40
             timeout = "10m"
             "#,
-            self.store,
+            self.store.display(),
             self.target.base()
         );
         std::fs::write(self.config(), text).expect("the folder can be written to");

@@ -8,10 +8,8 @@ const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Waits for what has to come.
 pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, wait).await {
-        Ok(come) => come,
-        Err(_) => panic!("it did not come within {DEADLINE:?}: {what}"),
-    }
+    let come = tokio::time::timeout(DEADLINE, wait).await;
+    come.unwrap_or_else(|_| panic!("it did not come within {DEADLINE:?}: {what}"))
 }
 
 /// Whether this is one of the long runs, as CI asks for: more seeds, more

@@ -102,6 +102,11 @@ impl Program {
         kib * 1024
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it was not waited for")
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         self.log.borrow().text.clone()
@@ -185,6 +190,29 @@ impl Process {
             state.is_none_or(|state| state.starts_with(['Z', 'X']))
         };
         within("the program exits", self.shows("stat", exited)).await;
+    }
+
+    /// Has it traced, and waits until all of its threads are. The tracer ends
+    /// with it.
+    pub async fn traced_by(&self, mut tracer: Command) {
+        tracer.spawn().expect("it can be traced");
+        let is_traced = |status: &str| {
+            let tracer = status.lines().find_map(|l| l.strip_prefix("TracerPid:"));
+            tracer.is_some_and(|id| id.trim() != "0")
+        };
+        let all_traced = async {
+            loop {
+                let tasks = std::fs::read_dir(self.path("task")).into_iter().flatten();
+                let mut tasks = tasks.flatten().map(|task| task.path().join("status"));
+                if tasks
+                    .all(|status| is_traced(&std::fs::read_to_string(status).unwrap_or_default()))
+                {
+                    return;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        within("a tracer", all_traced).await;
     }
 
     /// Waits until it has begun to listen to SIGTERM.

@@ -71,10 +71,25 @@ impl Trace {
 
     /// `flowgate serve`, traced.
     pub fn serve(&self, config: &Path) -> Command {
-        let mut command = Command::new("strace");
+        let mut command = self.strace();
         // As a grandchild: the process that is started is the program itself.
+        command.arg("-D");
+        command.args([PROGRAM, "serve", "--config"]).arg(config);
+        command
+    }
+
+    /// Traces a process that runs already.
+    pub fn attach(&self, id: u32) -> Command {
+        let mut command = self.strace();
+        command.arg("-p").arg(id.to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn strace(&self) -> Command {
+        let mut command = Command::new("strace");
         // Not with `--seccomp-bpf`, which would be faster: it sends no signals.
-        command.args(["-D", "-f", "-o"]).arg(&self.into);
+        command.args(["-f", "-o"]).arg(&self.into);
         command.args(["-e", &format!("trace={}", self.calls)]);
         if let Some(file) = &self.file {
             command.arg("-P").arg(file);
@@ -82,7 +97,6 @@ impl Trace {
         if let Some(inject) = &self.inject {
             command.args(["-e", inject]);
         }
-        command.args([PROGRAM, "serve", "--config"]).arg(config);
         command
     }
 }

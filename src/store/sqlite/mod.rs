@@ -86,7 +86,7 @@ impl SqliteStore {
         examine::no_folder(path)?;
         let lock = Arc::new(Lock::take(path)?);
         let rows = open::writer(path, lock.left(), bounds)?;
-        let was_used = open::holds_batches(rows.connection())?;
+        let was_used = open::held_batches(rows.connection())?;
         let stop = Stop::new(path);
         let (readers, reads) = Readers::new(stop.clone());
         let reads = Arc::new(Mutex::new(reads));
@@ -120,8 +120,8 @@ impl SqliteStore {
         self.stop.said().await
     }
 
-    /// Whether it held batches when it was opened: an earlier process may have
-    /// sent something just before.
+    /// Whether it held batches when it was opened, or before: an earlier process
+    /// may have sent something just now.
     pub fn was_used(&self) -> bool {
         self.was_used
     }
@@ -130,7 +130,6 @@ impl SqliteStore {
     /// Whatever comes later is answered with [`StoreError::Closed`].
     pub fn close(&self) {
         self.readers.close();
-        self.writer.close();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(threads) = threads.take() else {
             return;
@@ -139,7 +138,9 @@ impl SqliteStore {
         for reader in threads.readers {
             let _ = reader.join();
         }
-        // It comes last, because its checkpoint waits for readers.
+        // It comes last: the log goes with the last connection, if that is one
+        // that writes.
+        self.writer.close();
         let _ = threads.writer.join();
     }
 

@@ -150,9 +150,10 @@ fn mark(rows: &mut SqliteRows) -> Done<()> {
     }
 }
 
-/// Whether there is any batch.
-pub(super) fn holds_batches(connection: &Connection) -> Result<bool, StoreError> {
-    let query = "SELECT EXISTS (SELECT 1 FROM batch)";
+/// Whether there is or was any batch.
+pub(super) fn held_batches(connection: &Connection) -> Result<bool, StoreError> {
+    // Also of those that were thrown away: numbers are given once.
+    let query = "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'batch')";
     connection
         .query_row(query, [], |row| row.get(0))
         .map_err(|error| StoreError::Failed(error.to_string()))

@@ -233,7 +233,9 @@ impl Desk<'_> {
     fn commit(&mut self, mut group: Vec<Box<dyn Verb>>) -> ControlFlow<()> {
         let undone = match self.attempt(&mut group) {
             Ok(()) => {
-                group.into_iter().for_each(|verb| verb.tell(Ok(())));
+                for verb in group {
+                    verb.tell(Ok(()));
+                }
                 return ControlFlow::Continue(());
             }
             Err(undone) => undone,
@@ -298,7 +300,7 @@ impl Desk<'_> {
                 );
             }
             Undone::Failed(_) => {
-                tracing::warn!(why, "the store could not be written; it is tried again")
+                tracing::warn!(why, "the store could not be written; it is tried again");
             }
             _ => tracing::error!(why, "a change of the store failed and was rolled back"),
         }

@@ -65,7 +65,8 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: &ReadyAppend) -> Don
     for (chunk, mut claims) in part.chunks.iter().zip(claims) {
         let answered = std::mem::take(&mut claims.answered);
         ledger.take_keys(claims)?;
-        ledger.enqueue(chunk, Outcomes::encode(answered, Vec::new()))?;
+        let answered = Outcomes::encode(answered, Vec::new());
+        ledger.enqueue(chunk, answered.as_ref())?;
     }
     Ok(Appended::Held(Box::new(ledger.save()?)))
 }
@@ -73,7 +74,7 @@ pub(in crate::store) fn append<R: Rows>(rows: &mut R, part: &ReadyAppend) -> Don
 impl<R: Rows> Ledger<'_, R> {
     /// Queues a chunk, but for those of its items that failed already, or were
     /// answered by their keys.
-    fn enqueue(&mut self, chunk: &ReadyChunk, answered: Option<Outcomes>) -> Done<()> {
+    fn enqueue(&mut self, chunk: &ReadyChunk, answered: Option<&Outcomes>) -> Done<()> {
         let mut row = ChunkRow {
             no: self.chunks.next(self.batch.no, true)?,
             tenant: self.batch.tenant.clone(),
@@ -90,7 +91,7 @@ impl<R: Rows> Ledger<'_, R> {
             faulted: Bits::default(),
             charged_minute: None,
         };
-        for outcomes in chunk.failed.iter().chain(&answered) {
+        for outcomes in chunk.failed.iter().chain(answered) {
             for (position, _) in &outcomes.places {
                 row.done.add(*position);
             }

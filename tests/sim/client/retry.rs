@@ -8,7 +8,6 @@ use super::{Again, Client, PAUSE, is_for_now};
 use crate::checker::{Accepted, Fact, ItemSent, Submitted};
 use crate::facts::AGAIN;
 use crate::front::Reading;
-use crate::known;
 use crate::plan::{ItemPlan, Safety};
 
 /// The kinds that may do better untouched.
@@ -59,7 +58,7 @@ impl Client<'_> {
         if !self.state().again.was_submitted && !items.is_empty() {
             self.note_retry(items.clone());
         }
-        let at_once = self.dice.chance(300) && !known::REFUSES_RETRIES_AT_ONCE;
+        let at_once = self.dice.chance(300);
         let twins = if at_once { 2 } else { 1 };
         let asked = (0..twins).map(|_| self.ask_to_retry(&batch));
         let mut answers = futures_util::future::join_all(asked).await;

@@ -10,7 +10,6 @@ use super::{
     TargetPlan,
 };
 use crate::dice::Dice;
-use crate::known;
 
 impl Plan {
     /// The world of a seed.
@@ -35,11 +34,6 @@ impl Plan {
         });
         let ends = (0..dice.number(0..=3)).map(|_| (end(&dice), down(&dice)));
         let ends: Vec<_> = ends.collect();
-        if known::RESCUES_OUT_OF_ORDER && !ends.is_empty() {
-            for job in &mut jobs {
-                job.strict = false;
-            }
-        }
         Plan {
             ends,
             holds: holds.collect(),

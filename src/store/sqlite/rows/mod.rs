@@ -42,7 +42,7 @@ pub(super) struct Moved {
     is_in_the_way: bool,
     /// Pages in it, and of those the ones that are in the file.
     pages: i64,
-    moved: i64,
+    in_file: i64,
 }
 
 impl Moved {
@@ -53,7 +53,7 @@ impl Moved {
 
     /// Whether all of it is in the file.
     pub fn is_all(&self) -> bool {
-        self.is_empty() || self.moved == self.pages
+        self.is_empty() || self.in_file == self.pages
     }
 }
 
@@ -179,7 +179,7 @@ impl SqliteRows {
             Ok(Moved {
                 is_in_the_way: row.get(0)?,
                 pages: row.get(1)?,
-                moved: row.get(2)?,
+                in_file: row.get(2)?,
             })
         });
         Ok(moved?)
