@@ -86,7 +86,8 @@ impl Part {
 fn join_same(again: Vec<Again>) -> Vec<Again> {
     let mut joined: Vec<Again> = Vec::new();
     for next in again {
-        let is_same = |a: &&mut Again| (a.unanswered, a.faulted) == (next.unanswered, next.faulted);
+        let how = |a: &Again| (a.unanswered, a.faulted, a.tried);
+        let is_same = |a: &&mut Again| how(a) == how(&next);
         match joined.iter_mut().find(is_same) {
             Some(same) => {
                 same.due_ms = same.due_ms.max(next.due_ms);

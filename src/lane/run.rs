@@ -1,5 +1,7 @@
 //! One chunk's way from its lease to its last outcome.
 
+mod doubt;
+
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::brake::Brake;
 use super::part::Part;
 use super::way::Way;
-use crate::core::classify::{Standing, Verdict, classify, is_retryable, undone};
-use crate::model::{Cause, Chunk, Failure, FailureKind, Item, Ordering, Outcome, Reply};
+use crate::core::classify::{Standing, Verdict, classify};
+use crate::model::{Cause, Chunk, Item, Ordering, Outcome, Reply};
 use crate::store::{Again, Leased, Settled, Store, StoreError};
 use crate::sweep::sweep;
 use crate::target::{Entry, Incoming, Wire};
@@ -129,21 +131,6 @@ impl Run {
         sent.await
     }
 
-    /// When the first of the items that may have been done is not safe to
-    /// repeat any more; `None` where there are none, or they always are.
-    fn lapses_ms(&self) -> Option<i64> {
-        let leased = &self.parts.leased;
-        let target = &self.parts.entry.target;
-        let doubtful = self
-            .items
-            .iter()
-            .zip(&self.positions)
-            .filter(|(_, at)| leased.unanswered.contains(at) || leased.faulted.contains(at));
-        let windows = doubtful.map(|(item, _)| target.repeatable_for(item));
-        let shortest = windows.min().filter(|window| *window < Duration::MAX)?;
-        Some(leased.since_ms + millis(shortest))
-    }
-
     async fn send_all(&mut self, first: (Wire, Incoming)) -> Result<(), StoreError> {
         let (together, times) = self.steps();
         let mut wire = Some(first);
@@ -188,14 +175,60 @@ impl Run {
         // In a task of its own: a target that panics ends its chunk, no more,
         // and the wire is gone then.
         tokio::spawn(self.parts.entry.target.clone().send(chunk, wire));
-        while let Some((place, reply)) = incoming.next().await {
-            self.sort(&places, place, reply, &incoming);
-            self.gather(&places, &mut incoming).await;
-            self.goes_on().await?;
+        let stop = self.parts.way.stop.clone();
+        let mut is_stopped = false;
+        loop {
+            tokio::select! {
+                biased;
+                next = incoming.next() => {
+                    let Some((place, reply)) = next else { break };
+                    self.sort(&places, place, reply, &incoming);
+                    self.gather(&places, &mut incoming).await;
+                    self.goes_on().await?;
+                }
+                () = stop.cancelled(), if !is_stopped => {
+                    is_stopped = true;
+                    self.take_back(&places, &incoming);
+                    self.goes_on().await?;
+                }
+            }
         }
         self.fill_gaps(&places, &incoming);
         // Before anything that comes after it, in strict order.
         self.goes_on().await
+    }
+
+    /// Returns to the queue what will not be written, without waiting for what
+    /// is: that may take as long as the target does. (Where nothing is, the run
+    /// ends at once and gives up its lease.)
+    fn take_back(&mut self, places: &Range<usize>, incoming: &Incoming) {
+        let is_strict = self.parts.leased.spec.ordering == Ordering::Strict;
+        let open = self.standing[places.clone()].iter();
+        let open = open.filter(|place| **place == Place::Open).count();
+        if is_strict {
+            return;
+        }
+        let back = incoming.take_back();
+        if back.len() == open {
+            return;
+        }
+        let mut items = Vec::new();
+        for place in back {
+            let at = places.start + place as usize;
+            if self.standing[at] == Place::Open {
+                self.standing[at] = Place::Again;
+                items.push((self.positions[at], self.items[at].clone()));
+            }
+        }
+        if !items.is_empty() {
+            self.part.again(Again {
+                items,
+                unanswered: false,
+                faulted: false,
+                tried: false,
+                due_ms: self.throttled_until.map_or(0, wall_ms_at),
+            });
+        }
     }
 
     /// Records what has gathered. In strict order, an item that has another try
@@ -264,6 +297,7 @@ impl Run {
                     items: vec![(position, self.items[at].clone())],
                     unanswered,
                     faulted,
+                    tried: true,
                     due_ms: wall_ms() + millis(delay),
                 });
             }
@@ -288,38 +322,6 @@ impl Run {
             unanswered: leased.unanswered.contains(&position),
             faulted: leased.faulted.contains(&position),
             tried_for,
-        }
-    }
-
-    /// An item that may have been done already, and that is not safe to send
-    /// again any more: it waited for so long that its target has forgotten its
-    /// key.
-    fn is_too_late(&self, position: u32, item: &Item) -> bool {
-        let known = self.known(position, item);
-        (known.unanswered || known.faulted) && known.tried_for >= known.repeatable_for
-    }
-
-    /// Records what is known of items that come too late.
-    fn conclude(&mut self, late: Vec<(u32, Item)>) {
-        for (position, item) in late {
-            let known = self.known(position, &item);
-            let kind = undone(known.unanswered, known.faulted).unwrap_or(FailureKind::InDoubt);
-            let failure = Failure {
-                kind,
-                reason: "TOO_LATE_TO_REPEAT".to_owned(),
-                message: "an earlier try may have been done, and the target knows its key no \
-                          more; look at the target before sending it again"
-                    .to_owned(),
-                violations: Vec::new(),
-                status: None,
-                reply: None,
-                truncated: false,
-                retryable: is_retryable(kind),
-            };
-            let outcome = Outcome::Failed(Box::new(failure));
-            let leased = &self.parts.leased;
-            self.part
-                .done(leased, position, item, outcome, known.attempts - 1);
         }
     }
 

@@ -133,6 +133,8 @@ pub struct Again {
     pub unanswered: bool,
     /// Whether it was answered with a fault; likewise.
     pub faulted: bool,
+    /// Whether there was a last try: else they were not sent, and none counts.
+    pub tried: bool,
     /// When they are due, in milliseconds since 1970.
     pub due_ms: i64,
 }

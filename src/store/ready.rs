@@ -65,6 +65,7 @@ pub(super) struct ReadyAgain {
     pub items: Bytes,
     pub unanswered: bool,
     pub faulted: bool,
+    pub tried: bool,
     pub due_ms: i64,
 }
 
@@ -297,6 +298,7 @@ impl ReadyAgain {
             items: codec::encode_items(items),
             unanswered: again.unanswered,
             faulted: again.faulted,
+            tried: again.tried,
             due_ms: again.due_ms,
         })
     }

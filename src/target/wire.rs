@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,7 @@ pub fn wire(
     let (sender, replies) = mpsc::unbounded_channel();
     ahead.more(items);
     let marks = Arc::new(Marks {
+        leave: (0..items).map(|_| AtomicU8::new(NONE)).collect(),
         written: (0..items).map(|_| AtomicBool::new(false)).collect(),
         unwritten: AtomicU32::new(items),
         ahead,
@@ -106,6 +107,9 @@ impl Wire {
             () = self.stop.cancelled() => return Err(Stop),
             permit = self.gate.permit(self.slot, cost) => permit,
         };
+        if !self.marks.give_leave(&items) {
+            return Err(Stop);
+        }
         Ok(Permit {
             inner,
             items,
@@ -173,17 +177,42 @@ impl Incoming {
     pub fn written(&self, index: u32) -> bool {
         self.marks.is_written(index)
     }
+
+    /// Takes back the items that have no permit yet: they will get none.
+    pub fn take_back(&self) -> Vec<u32> {
+        let items = (0..).zip(&self.marks.leave);
+        let taken = items.filter(|(_, leave)| {
+            let taken = leave.compare_exchange(NONE, TAKEN_BACK, Relaxed, Relaxed);
+            taken.is_ok()
+        });
+        taken.map(|(index, _)| index).collect()
+    }
 }
+
+/// An item has no permit yet; it has had one; it will get none.
+const NONE: u8 = 0;
+const GIVEN: u8 = 1;
+const TAKEN_BACK: u8 = 2;
 
 /// Which items of a chunk are written. Relaxed throughout: what is read after
 /// the wire is gone is ordered by the channel, what is read before is a hint.
 struct Marks {
+    /// Of each item whether it may be written: one word says so to both sides.
+    leave: Box<[AtomicU8]>,
     written: Box<[AtomicBool]>,
     unwritten: AtomicU32,
     ahead: Arc<Ahead>,
 }
 
 impl Marks {
+    /// Whether all of these items may be written.
+    fn give_leave(&self, items: &Range<u32>) -> bool {
+        items.clone().all(|index| {
+            let leave = &self.leave[index as usize];
+            leave.compare_exchange(NONE, GIVEN, Relaxed, Relaxed) != Err(TAKEN_BACK)
+        })
+    }
+
     fn is_written(&self, index: u32) -> bool {
         self.written[index as usize].load(Relaxed)
     }

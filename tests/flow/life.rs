@@ -355,3 +355,25 @@ async fn a_finished_batch_is_thrown_away_whole_when_it_is_old() {
     assert_ne!(again.id, old.id);
     assert!(again.no > young.no, "a number is given once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_written_does_not_wait_for_what_is() {
+    let hangs = TargetSpec {
+        concurrency: 10,
+        ..TargetSpec::named("guests").doing(|_, _| done(3_600_000))
+    };
+    let world = World::start(&[], vec![hangs]);
+    let batch = world.submit("guests", 50).await;
+    world.has_sent(10).await;
+    world.change(&batch, Change::Cancel).await;
+    sleep(SECOND).await;
+    let counts = world.read(&batch).await.progress.counts;
+    assert_eq!(counts.failed[FailureKind::Cancelled.place()], 40);
+    assert_eq!((counts.in_flight, counts.queued()), (10, 0));
+    let ended = world.events(&batch).await;
+    let never_sent = results(&ended)
+        .into_iter()
+        .filter(|result| result.attempts == 0);
+    assert_eq!(never_sent.count(), 40);
+    assert_eq!(world.sent().len(), 10);
+}

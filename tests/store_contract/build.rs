@@ -243,6 +243,7 @@ pub fn again(leased: &Leased, positions: &[u32], unanswered: bool, due_ms: i64) 
             .collect(),
         unanswered,
         faulted: false,
+        tried: true,
         due_ms,
     }
 }

@@ -156,6 +156,7 @@ pub async fn a_settle_of_an_item_that_is_done_writes_nothing(store: Any) {
         again: vec![Again {
             items: Vec::new(),
             faulted: false,
+            tried: true,
             unanswered: false,
             due_ms: 0,
         }],

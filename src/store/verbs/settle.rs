@@ -98,7 +98,7 @@ fn moved(chunk: &ChunkRow, again: &[ReadyAgain]) -> Done<Vec<ChunkRow>> {
             count: count(again.positions.len())?,
             state: ChunkState::Queued,
             epoch: 0,
-            attempt: chunk.attempt + 1,
+            attempt: chunk.attempt + u32::from(again.tried),
             since_ms: chunk.since_ms,
             // Never 0, which is for what was not put off.
             due_ms: again.due_ms.max(1),
