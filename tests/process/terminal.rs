@@ -24,7 +24,8 @@ impl Terminal {
     /// Opens it, with a request under way; `None` where there is no `script`,
     /// which a long run has to have.
     async fn open(world: &World) -> Option<Terminal> {
-        let line = format!("{PROGRAM} serve --config {}", world.config().display());
+        // A shell that stayed would be ended by Ctrl-C itself, and its status be told.
+        let line = format!("exec {PROGRAM} serve --config {}", world.config().display());
         let child = Command::new("script")
             .args(["--quiet", "--return", "--flush", "--command", &line])
             .arg("/dev/null")
