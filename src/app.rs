@@ -295,6 +295,9 @@ fn catalog(config: Config) -> anyhow::Result<Catalog> {
                     http.with_context(|| format!("target `{}`", target.name))?,
                 ))
             }
+            TargetKind::HttpBatch(_) | TargetKind::Grpc(_) | TargetKind::Postgres(_) => {
+                anyhow::bail!("target `{}`: not there yet", target.name)
+            }
         };
         entries.push(Entry {
             config: target,

@@ -47,8 +47,10 @@ fn with(lines: &str) -> String {
 }
 
 fn http(target: &TargetConfig) -> &flowgate::config::HttpConfig {
-    let TargetKind::Http(http) = &target.kind;
-    http
+    match &target.kind {
+        TargetKind::Http(http) => http,
+        other => panic!("{} is no http", other.name()),
+    }
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn the_least_that_is_said_gets_the_stated_defaults() {
     assert_eq!((target.chunk_items, target.concurrency), (50, 50));
     assert_eq!(target.retry.attempts, 10);
     let http = http(target);
-    assert_eq!(http.base, "https://api.example.com/v1");
+    assert_eq!(http.connect.base, "https://api.example.com/v1");
     assert_eq!((&http.method, &http.path[..]), (&Method::POST, "/guests"));
     let actions = BTreeMap::from([
         (Verb::Create, (Method::POST, "/guests".to_owned())),
@@ -81,7 +83,7 @@ fn the_least_that_is_said_gets_the_stated_defaults() {
         (Verb::Delete, (Method::DELETE, "/guests/{id}".to_owned())),
     ]);
     assert_eq!(http.actions, actions);
-    assert_eq!(http.protocol, Protocol::Auto);
+    assert_eq!(http.connect.protocol, Protocol::Auto);
     assert_eq!(http.reply_limit, 64 * 1024);
 }
 
@@ -456,9 +458,9 @@ fn the_certificates_to_trust_come_from_a_file_beside_the_configuration() {
     .unwrap();
     let load = |text: &str| Config::parse(text, folder.path(), &no_env);
     let config = load(&with("ca = \"ca.pem\"")).unwrap();
-    assert_eq!(http(&config.targets[0]).ca.len(), 2);
+    assert_eq!(http(&config.targets[0]).connect.ca.len(), 2);
     let config = load(MINIMAL).unwrap();
-    assert!(http(&config.targets[0]).ca.is_empty());
+    assert!(http(&config.targets[0]).connect.ca.is_empty());
 }
 
 #[test]
@@ -526,22 +528,41 @@ fn shared() -> String {
     format!("quotas.guests.limits = [\"100/s\"]\n{target}")
 }
 
+/// The least that a target is told of the kind that a key belongs to. It ends in
+/// the target's own table.
+fn minimal_for(path: &str) -> &'static str {
+    let of_table = |kind| match kind {
+        "batch" => "http_batch",
+        "grpc" => "grpc",
+        "postgres" => "postgres",
+        _ => "http",
+    };
+    let kind = of_table(path.split('.').nth(2).unwrap_or_default());
+    match kind {
+        "http" => MINIMAL,
+        other => panic!("no least of the kind {other} is known here"),
+    }
+}
+
 /// What a key makes sense with only.
 fn needed(path: &str) -> &'static str {
     match path.rsplit_once('.') {
         Some((_, "key_window")) => "idempotency_header = \"Idempotency-Key\"\n",
+        Some((_, "base")) if path.contains("cost") => "cost.per_item = 1\n",
+        Some((_, "per_item")) => "cost.base = 1\n",
         _ => "",
     }
 }
 
 /// A configuration in which a key of the reference is given: `NAME` is the
 /// target or quota `guests`, or the header `X-A`.
-fn given(path: &str, value: &str) -> String {
-    let path = path
+fn given(stated: &str, value: &str) -> String {
+    let path = stated
         .replace("headers.NAME", "headers.X-A")
         .replace("NAME", "guests");
     if let Some(key) = path.strip_prefix("targets.guests.") {
-        return with(&format!("{}{key} = {value}", needed(&path)));
+        let minimal = minimal_for(stated);
+        return format!("{minimal}{}{key} = {value}\n", needed(&path));
     }
     let is_quota = path.starts_with("quotas.");
     let rest = if is_quota {
@@ -561,7 +582,7 @@ fn the_reference_states_the_defaults_that_hold() {
         let without = if key.path.starts_with("quotas.") {
             parse(&shared())
         } else {
-            parse(&with(needed(key.path)))
+            parse(&format!("{}{}\n", minimal_for(key.path), needed(key.path)))
         };
         let with = parse(&given(key.path, value));
         let stated = format!("{} = {value}", key.path);
@@ -591,7 +612,10 @@ fn the_reference_has_the_keys_that_are_taken_and_no_other() {
             .map(str::to_owned)
             .collect();
         known.retain(|name| {
-            let is_table = ["headers", "actions", "retry"].contains(&name.as_str());
+            let is_table = [
+                "headers", "actions", "retry", "breaker", "batch", "grpc", "postgres",
+            ]
+            .contains(&name.as_str());
             if is_table {
                 tables.insert(format!("{table}.{name}"));
             }
@@ -603,7 +627,11 @@ fn the_reference_has_the_keys_that_are_taken_and_no_other() {
         tables.into_iter().collect::<Vec<_>>(),
         [
             "targets.NAME.actions",
+            "targets.NAME.batch",
+            "targets.NAME.breaker",
+            "targets.NAME.grpc",
             "targets.NAME.headers",
+            "targets.NAME.postgres",
             "targets.NAME.retry"
         ]
     );

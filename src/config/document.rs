@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 use super::error::{ConfigError, Problem};
 use super::file::File;
 use super::key::{KeyPath, Step};
-use super::reference::expected_at;
+use super::reference::{KINDS, expected_at, kinds_of};
 use super::text::{backticked, nearest};
 
 /// A key and what is wrong with it.
@@ -58,6 +58,24 @@ impl<'t> Document<'t> {
         }
     }
 
+    /// The keys that do not belong to targets of the kind that they stand at.
+    pub(super) fn misplaced(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let targets = self.tree.get_ref().get("targets");
+        let targets = targets.and_then(|targets| targets.get_ref().as_table());
+        for (name, target) in targets.into_iter().flatten() {
+            let Some(target) = target.get_ref().as_table() else {
+                continue;
+            };
+            let kind = target.get("kind").and_then(|kind| kind.get_ref().as_str());
+            if let Some(kind) = kind.filter(|kind| KINDS.contains(kind)) {
+                let at = KeyPath::top("targets").key(name.get_ref());
+                misplaced_in(&at, target, kind, &mut faults);
+            }
+        }
+        faults
+    }
+
     /// The error that names these faults by line.
     pub(super) fn error(&self, faults: Vec<Fault>) -> ConfigError {
         let problem = |(key, message): Fault| Problem {
@@ -94,6 +112,22 @@ impl<'t> Document<'t> {
             list = value.get_ref().as_array().map(|array| &array[..]);
         }
         line
+    }
+}
+
+fn misplaced_in(at: &KeyPath, table: &DeTable<'_>, kind: &str, faults: &mut Vec<Fault>) {
+    for (name, value) in table {
+        let at = at.key(name.get_ref());
+        match (kinds_of(&at), value.get_ref().as_table()) {
+            (Some(kinds), _) if !kinds.contains(&kind) => {
+                let kinds = kinds.join("`, `");
+                let message =
+                    format!("a target of the kind `{kind}` has no such key; `{kinds}` has");
+                faults.push((at, message));
+            }
+            (_, Some(inner)) => misplaced_in(&at, inner, kind, faults),
+            (_, None) => {}
+        }
     }
 }
 

@@ -10,24 +10,27 @@ mod document;
 mod error;
 mod file;
 mod key;
+mod kind;
 mod reference;
 mod secret;
 mod text;
 mod validate;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{HeaderName, Method, Uri};
-use rustls::pki_types::CertificateDer;
-use secrecy::SecretString;
+use http::HeaderName;
 
+use crate::core::breaker::BreakerPolicy;
 use crate::core::classify::RetryPolicy;
-use crate::model::{Limit, Pace, TargetName, Verb};
+use crate::model::{Cost, Limit, Pace, TargetName};
 
 pub use error::{ConfigError, Problem};
+pub use kind::{
+    ConnectConfig, GrpcConfig, HttpBatchConfig, HttpConfig, Identity, PostgresConfig, Protocol,
+    TargetKind,
+};
 pub use reference::{Key, KeyDefault, KeyValue, reference, reference_markdown};
 pub use secret::{Env, Origin};
 pub use text::{show_duration, show_size};
@@ -104,6 +107,7 @@ impl Loaded {
     pub fn parse(text: &str, base_dir: &Path, env: Env<'_>) -> Result<Loaded, ConfigError> {
         let document = document::Document::parse(text)?;
         let (file, mut faults) = document.file();
+        faults.extend(document.misplaced());
         let loaded = validate::validate(file, base_dir, env, &mut faults);
         match loaded {
             Some(loaded) if faults.is_empty() => Ok(loaded),
@@ -182,92 +186,16 @@ pub struct TargetConfig {
     pub name: TargetName,
     /// The name of its quota.
     pub quota: String,
+    /// What its requests take of the limits.
+    pub cost: Cost,
     /// The most items in a chunk.
     pub chunk_items: u32,
     /// The most requests under way at once.
     pub concurrency: u32,
     /// How often and how long items are tried.
     pub retry: RetryPolicy,
+    /// When it counts as down, and how often it is tried then.
+    pub breaker: BreakerPolicy,
     /// What it is.
     pub kind: TargetKind,
-}
-
-/// The kinds of downstream.
-#[derive(Debug)]
-pub enum TargetKind {
-    /// An HTTP API that takes one item a request.
-    Http(Box<HttpConfig>),
-}
-
-impl TargetKind {
-    /// The word in the configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            TargetKind::Http(_) => "http",
-        }
-    }
-}
-
-/// An HTTP API that takes one item a request.
-#[derive(Debug)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "independent switches of the operator's"
-)]
-pub struct HttpConfig {
-    /// Scheme, host, port and the path that every request stays under.
-    pub base: Uri,
-    /// Of the target's own operation.
-    pub method: Method,
-    /// Of the target's own operation, below the base: starts with `/`.
-    pub path: String,
-    /// How actions are done: method, and path with `{id}`; those that are
-    /// missing are refused.
-    pub actions: BTreeMap<Verb, (Method, String)>,
-    /// Whether items may bring an [`HttpCall`](crate::model::HttpCall).
-    pub allow_calls: bool,
-    /// The headers that an [`HttpCall`](crate::model::HttpCall) may set.
-    pub allow_headers: Vec<HeaderName>,
-    /// Sent with every request: credentials among them.
-    pub headers: Vec<(HeaderName, SecretString)>,
-    /// Where an item's idempotency key goes, and what makes the target safe to
-    /// repeat; absent where the target knows no such thing.
-    pub idempotency_header: Option<HeaderName>,
-    /// How long the target knows a key, from the first send: within it, sending
-    /// an item again does no harm.
-    pub key_window: Duration,
-    /// Sending an item twice does no harm, whatever it is.
-    pub repeatable: bool,
-    /// Sending a GET, PUT or DELETE twice does no harm.
-    pub idempotent_methods: bool,
-    /// From the first byte of a request to the last of its answer.
-    pub timeout: Duration,
-    /// For a connection, with TLS.
-    pub connect_timeout: Duration,
-    /// How long a connection is kept without a request; shorter than the
-    /// target keeps it, or a request may meet its closing.
-    pub idle_timeout: Duration,
-    /// Which protocol to speak.
-    pub protocol: Protocol,
-    /// Over TLS, only what these certificates vouch for is trusted; empty for
-    /// the public authorities.
-    pub ca: Vec<CertificateDer<'static>>,
-    /// Bytes of a reply that are kept; the rest is cut.
-    pub reply_limit: usize,
-    /// 503 with `Retry-After` proves that nothing was done.
-    pub busy_503: bool,
-    /// The longest pause that a `Retry-After` can ask for.
-    pub max_retry_after: Duration,
-}
-
-/// Which protocol to speak to an HTTP target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
-    #[default]
-    Auto,
-    /// HTTP/1.1 only.
-    Http1,
-    /// HTTP/2 only, without TLS too.
-    Http2,
 }

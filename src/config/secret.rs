@@ -81,10 +81,7 @@ impl SecretSource {
         base_dir: &Path,
         env: Env<'_>,
     ) -> Result<(SecretString, Origin), String> {
-        let (value, origin) = match self {
-            SecretSource::Plain(value) => (value, Origin::Configuration),
-            SecretSource::Elsewhere(elsewhere) => elsewhere.fetch(base_dir, env)?,
-        };
+        let (value, origin) = self.read(base_dir, env)?;
         if HeaderValue::from_str(value.expose_secret()).is_err() {
             return Err(format!(
                 "the value from {origin} has a character that a header cannot carry: a line \
@@ -92,6 +89,18 @@ impl SecretSource {
             ));
         }
         Ok((value, origin))
+    }
+
+    /// Fetches a value that no header has to carry. The error never has it.
+    pub(super) fn read(
+        self,
+        base_dir: &Path,
+        env: Env<'_>,
+    ) -> Result<(SecretString, Origin), String> {
+        match self {
+            SecretSource::Plain(value) => Ok((value, Origin::Configuration)),
+            SecretSource::Elsewhere(elsewhere) => elsewhere.fetch(base_dir, env),
+        }
     }
 }
 

@@ -87,6 +87,7 @@ pub fn classify(reply: Reply, item: Standing, policy: &RetryPolicy, jitter: f64)
             truncated: answer.truncated,
         })),
         Reply::Refused(cause) => failed(rejected, *cause),
+        Reply::RolledBack(cause) => failed(item.undone(FailureKind::Aborted), *cause),
         Reply::Busy(cause) if item.tried_for < policy.patience => Verdict::Throttled {
             retry_after: cause.retry_after,
         },
@@ -185,6 +186,7 @@ mod tests {
         let reply = match reply {
             "ok" => Reply::Ok(Answer::default()),
             "refused" => Reply::Refused(cause),
+            "rolled back" => Reply::RolledBack(cause),
             "busy" => Reply::Busy(cause),
             "fault" => Reply::Fault(cause),
             "unsent" => Reply::Unsent(cause),
@@ -242,6 +244,9 @@ mod tests {
         for (reply, item, expected) in [
             ("ok", FIRST, "succeeded"),
             ("refused", FIRST, "REJECTED"),
+            ("rolled back", FIRST, "ABORTED"),
+            ("rolled back", unanswered(safe), "IN_DOUBT"),
+            ("rolled back", faulted(safe), "UNAVAILABLE"),
             ("busy", FIRST, "waits"),
             ("busy", last(FIRST), "waits"),
             ("busy", late(FIRST), "THROTTLED"),

@@ -327,6 +327,7 @@ impl Lane {
             way: Way {
                 gate: self.gate.clone(),
                 slot,
+                cost: seat.entry.config.cost,
                 ahead: seat.ahead.clone(),
                 stop,
             },

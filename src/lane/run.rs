@@ -13,7 +13,7 @@ use super::brake::Brake;
 use super::part::Part;
 use super::way::Way;
 use crate::core::classify::{Standing, Verdict, classify};
-use crate::model::{Cause, Chunk, Item, Ordering, Outcome, Reply};
+use crate::model::{Atomicity, Cause, Chunk, Item, Ordering, Outcome, Reply};
 use crate::store::{Again, Leased, Settled, Store, StoreError};
 use crate::sweep::sweep;
 use crate::target::{Entry, Incoming, Wire};
@@ -171,6 +171,7 @@ impl Run {
         let chunk = Chunk {
             batch: self.parts.leased.id,
             items,
+            is_atomic: self.parts.leased.spec.atomicity == Atomicity::AllOrNothing,
         };
         // In a task of its own: a target that panics ends its chunk, no more,
         // and the wire is gone then.

@@ -182,6 +182,13 @@ impl Permit {
         matches!(self.stage, Stage::Unwritten)
     }
 
+    /// Holds back all that is not written for so long; an earlier hold that ends
+    /// later stays.
+    pub fn hold(&self, pause: Duration) {
+        let mut state = self.line.lock();
+        state.hold = state.hold.max(Instant::now() + pause);
+    }
+
     /// The answer has begun to arrive: the target has seen the request. Only
     /// the first call counts; without [`written`](Self::written), it was
     /// written now.

@@ -20,6 +20,8 @@ pub struct BatchSpec {
     pub echo: Echo,
     /// Which items may be under way together.
     pub ordering: Ordering,
+    /// Whether its items stand or fall together.
+    pub atomicity: Atomicity,
     /// Items that are not sent by then expire; in milliseconds since 1970.
     pub deadline_ms: Option<i64>,
     /// When failures stop the rest.
@@ -36,6 +38,7 @@ impl BatchSpec {
             validation: Validation::default(),
             echo: Echo::default(),
             ordering: Ordering::default(),
+            atomicity: Atomicity::default(),
             deadline_ms: None,
             failure_policy: FailurePolicy::default(),
         }
@@ -50,6 +53,16 @@ pub enum Ordering {
     Parallel,
     /// One: an item is sent only after the outcome of the one before it.
     Strict,
+}
+
+/// Whether the items of a batch stand or fall together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Atomicity {
+    /// Each for itself.
+    #[default]
+    Each,
+    /// All are done, or none is.
+    AllOrNothing,
 }
 
 /// When failures stop what is not sent yet. Whichever is reached first; by

@@ -12,4 +12,6 @@ pub struct Chunk {
     /// The items that are to be sent now. Positions in this list are what
     /// [`Wire`](crate::target::Wire) counts in.
     pub items: Arc<[Item]>,
+    /// All of them are done, or none is. Only given to a target that can.
+    pub is_atomic: bool,
 }

@@ -72,6 +72,8 @@ pub enum Operation {
     Action(Action),
     /// A request of the caller's own below the target's base.
     Http(HttpCall),
+    /// A call of another method than the target's own.
+    Grpc(GrpcCall),
 }
 
 /// An operation on the target's resource.
@@ -103,4 +105,13 @@ pub struct HttpCall {
     pub path: String,
     /// Of those that the target allows.
     pub headers: BTreeMap<String, String>,
+}
+
+/// A call of the caller's own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GrpcCall {
+    /// `package.Service/Method`; empty: the target's.
+    pub method: String,
+    /// Of those that the target allows.
+    pub metadata: BTreeMap<String, String>,
 }

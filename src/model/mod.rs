@@ -3,6 +3,7 @@
 
 mod batch;
 mod chunk;
+mod cost;
 mod event;
 mod ids;
 mod item;
@@ -12,13 +13,14 @@ mod reply;
 mod target;
 
 pub use batch::{
-    Batch, BatchSpec, BatchState, Counts, Echo, FailurePolicy, Ordering, Progress, SealedBy,
-    StoppedBy, Validation,
+    Atomicity, Batch, BatchSpec, BatchState, Counts, Echo, FailurePolicy, Ordering, Progress,
+    SealedBy, StoppedBy, Validation,
 };
 pub use chunk::Chunk;
+pub use cost::Cost;
 pub use event::{Event, EventKind};
 pub use ids::{BatchId, BatchNo, ChunkNo, TargetName, TenantId};
-pub use item::{Action, Form, HttpCall, Item, Operation, Payload, Verb};
+pub use item::{Action, Form, GrpcCall, HttpCall, Item, Operation, Payload, Verb};
 pub use outcome::{Failure, FailureKind, ItemResult, Outcome, Success, Violation};
 pub use refusal::{Code, Refusal};
 pub use reply::{Answer, Cause, Reply};

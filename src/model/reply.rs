@@ -11,6 +11,9 @@ pub enum Reply {
     Ok(Answer),
     /// It refused the item: the item's data is at fault.
     Refused(Box<Cause>),
+    /// It refused another item of the same all-or-nothing chunk, and so did
+    /// nothing of this one, or has undone it.
+    RolledBack(Box<Cause>),
     /// It did nothing, because it is asked too much: 429, or 503 with
     /// `Retry-After`.
     Busy(Box<Cause>),

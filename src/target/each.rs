@@ -100,7 +100,7 @@ impl Display for Key<'_> {
 
 /// What a panic leaves of an item. It has to be an attempt: an item that went
 /// back to the queue would panic for ever.
-fn panicked(written: bool) -> Reply {
+pub(super) fn panicked(written: bool) -> Reply {
     let cause = Box::new(Cause {
         reason: "INTERNAL".to_owned(),
         message: "a fault in Flowgate ended this request; its log says more".to_owned(),

@@ -4,9 +4,13 @@
 //! It knows nothing of batches, stores and policies: when it may write is for
 //! the [`Wire`] to say, and what an answer leads to is for the lane.
 
+mod bulk;
 mod catalog;
 mod each;
+mod grpc;
 mod http;
+mod http_batch;
+mod postgres;
 mod wire;
 
 use std::sync::Arc;
@@ -16,10 +20,11 @@ use futures_util::future::BoxFuture;
 
 use crate::model::{Chunk, Item, Refusal, Reply};
 
+pub use bulk::{Bounds, Bulk, Many, Said, Together};
 pub use catalog::{Catalog, Entry};
 pub use each::{Each, Key};
 pub use http::Http;
-pub use wire::{Ahead, Incoming, Permit, Stop, Wire, wire};
+pub use wire::{Ahead, Hints, Incoming, Permit, Stop, Wire, wire};
 
 /// A downstream.
 pub trait Target: Send + Sync + 'static {
@@ -38,6 +43,16 @@ pub trait Target: Send + Sync + 'static {
     /// Whether it knows an item that it was sent before by its key, so that its
     /// answer to a repeat is about the item and not about the repeat.
     fn honours_keys(&self) -> bool;
+
+    /// The most items that it takes in one request.
+    fn request_items(&self) -> u32 {
+        1
+    }
+
+    /// The most items that it does all or none of; `None` where it cannot.
+    fn atomic_items(&self) -> Option<u32> {
+        None
+    }
 
     /// Sends the items of a chunk, each with a permit of the wire's, and says
     /// to the wire what came back. It may stop early, and must once a permit

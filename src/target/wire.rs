@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::limiter::{self, Gate};
-use crate::model::Reply;
+use crate::model::{Cost, Reply};
 
 /// How many items of one target are leased and neither written nor given up;
 /// a lane leases more when that has fallen to its low-water mark.
@@ -53,10 +54,12 @@ impl Ahead {
 }
 
 /// Makes a wire for a chunk of `items` items to the target that the gate knows
-/// by `slot`. Cancelling `stop` refuses further permits.
+/// by `slot`, whose requests cost `cost`. Cancelling `stop` refuses further
+/// permits.
 pub fn wire(
     gate: Gate,
     slot: usize,
+    cost: Cost,
     items: u32,
     ahead: Arc<Ahead>,
     stop: CancellationToken,
@@ -68,11 +71,13 @@ pub fn wire(
         leave: (0..items).map(|_| AtomicU8::new(NONE)).collect(),
         written: (0..items).map(|_| AtomicBool::new(false)).collect(),
         unwritten: AtomicU32::new(items),
+        units: AtomicI64::new(0),
         ahead,
     });
     let wire = Wire {
         gate,
         slot,
+        cost,
         stop,
         marks: marks.clone(),
         replies: sender,
@@ -84,6 +89,7 @@ pub fn wire(
 pub struct Wire {
     gate: Gate,
     slot: usize,
+    cost: Cost,
     stop: CancellationToken,
     marks: Arc<Marks>,
     replies: mpsc::UnboundedSender<(u32, Reply)>,
@@ -101,7 +107,7 @@ impl Wire {
     ///
     /// [`Stop`] when the lane wants back what is not written.
     pub async fn permit(&self, items: Range<u32>) -> Result<Permit, Stop> {
-        let cost = items.end - items.start;
+        let cost = self.cost.of(items.end - items.start);
         let inner = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Stop),
@@ -113,6 +119,7 @@ impl Wire {
         Ok(Permit {
             inner,
             items,
+            units: i64::from(cost),
             marks: self.marks.clone(),
         })
     }
@@ -134,6 +141,7 @@ impl Wire {
 pub struct Permit {
     inner: limiter::Permit,
     items: Range<u32>,
+    units: i64,
     marks: Arc<Marks>,
 }
 
@@ -142,6 +150,7 @@ impl Permit {
     /// reply means that nobody knows.
     pub fn written(&mut self) {
         self.inner.written();
+        self.marks.units.fetch_add(self.units, Relaxed);
         self.marks.set(&self.items, true);
     }
 
@@ -150,14 +159,34 @@ impl Permit {
     /// not where the proof came so late that its place may be another's.
     #[must_use = "without a permit, nothing may be written"]
     pub fn unwritten(&mut self) -> bool {
+        self.marks.units.fetch_sub(self.units, Relaxed);
         self.marks.set(&self.items, false);
         self.inner.unwritten()
     }
 
-    /// The answer has begun to arrive, so the target has seen the request.
-    pub fn answered(&mut self) {
+    /// The answer has begun to arrive, so the target has seen the request. Where
+    /// it asks for a pause, no other request is written before that is over.
+    pub fn answered(&mut self, hints: Hints) {
+        if let Some(pause) = hints.retry_after {
+            self.inner.hold(pause);
+        }
         self.inner.answered();
     }
+
+    /// The answer proves that the target did nothing of the request, and has not
+    /// decided about its items: they may be sent again in other requests, or go
+    /// back to the queue. What the request took of the limits stays taken.
+    pub fn undone(self) {
+        self.marks.set(&self.items, false);
+    }
+}
+
+/// What an answer says besides of its items: what adapts to the target's word
+/// is told here, at the first byte of the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The target asks to be left alone for so long.
+    pub retry_after: Option<Duration>,
 }
 
 /// What comes back from a chunk, for its lane.
@@ -176,6 +205,11 @@ impl Incoming {
     /// Whether an item's request was written, at least in part.
     pub fn written(&self, index: u32) -> bool {
         self.marks.is_written(index)
+    }
+
+    /// The units of the limits that were written since the last call.
+    pub fn take_units(&self) -> i64 {
+        self.marks.units.swap(0, Relaxed)
     }
 
     /// Takes back the items that have no permit yet: they will get none.
@@ -201,6 +235,8 @@ struct Marks {
     leave: Box<[AtomicU8]>,
     written: Box<[AtomicBool]>,
     unwritten: AtomicU32,
+    /// What was written and not yet asked for, in units of the limits.
+    units: AtomicI64,
     ahead: Arc<Ahead>,
 }
 

@@ -122,6 +122,7 @@ async fn by_default_what_may_do_better_untouched_goes_again_under_a_new_key() {
         request_id: got.request_id.clone(),
         deadline: None,
         validation: got.validation,
+        atomicity: got.atomicity,
         ..asked
     };
     assert_eq!(got, expected, "as the old one was asked for");

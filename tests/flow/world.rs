@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowgate::config::{HttpConfig, Protocol, QuotaConfig, Retention, TargetConfig, TargetKind};
+use flowgate::config::{
+    ConnectConfig, HttpConfig, QuotaConfig, Retention, TargetConfig, TargetKind,
+};
+use flowgate::core::breaker::BreakerPolicy;
 
 use flowgate::core::classify::RetryPolicy;
 use flowgate::feed::Feed;
@@ -14,7 +17,7 @@ use flowgate::intake::{Draft, Intake, Limits};
 use flowgate::keeper::Keeper;
 use flowgate::lane::{Lane, LaneSpec};
 use flowgate::model::{
-    Answer, Batch, BatchSpec, Cause, Event, EventKind, Form, Item, ItemResult, LaneStatus,
+    Answer, Batch, BatchSpec, Cause, Cost, Event, EventKind, Form, Item, ItemResult, LaneStatus,
     Operation, Pace, Payload, Refusal, Reply, TargetName, TenantId,
 };
 use flowgate::observe::Gauge;
@@ -109,7 +112,7 @@ impl Single for Scripted {
             match (self.script)(item, before) {
                 Act::Reply(after, reply) => {
                     tokio::time::sleep(after).await;
-                    permit.answered();
+                    permit.answered(flowgate::target::Hints::default());
                     reply
                 }
                 Act::Panic => panic!("as scripted"),
@@ -402,6 +405,8 @@ fn entry(
             quota: quota.name.clone(),
             chunk_items: target.chunk_items,
             concurrency: target.concurrency,
+            cost: Cost::ITEM,
+            breaker: BreakerPolicy::default(),
             retry: target.retry,
             kind: TargetKind::Http(Box::new(unused())),
         },
@@ -413,7 +418,7 @@ fn entry(
 /// The scripted target needs no configuration; an entry has one.
 fn unused() -> HttpConfig {
     HttpConfig {
-        base: "http://127.0.0.1".parse().expect("an address"),
+        connect: ConnectConfig::to("http://127.0.0.1".parse().expect("an address")),
         method: http::Method::POST,
         path: "/".to_owned(),
         actions: BTreeMap::new(),
@@ -425,10 +430,6 @@ fn unused() -> HttpConfig {
         repeatable: false,
         idempotent_methods: true,
         timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(4),
-        protocol: Protocol::Auto,
-        ca: Vec::new(),
         reply_limit: 65_536,
         busy_503: true,
         max_retry_after: Duration::from_mins(10),

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate::config::{HttpConfig, Protocol, QuotaConfig, Retention, TargetConfig, TargetKind};
+use flowgate::config::{
+    ConnectConfig, HttpConfig, QuotaConfig, Retention, TargetConfig, TargetKind,
+};
+use flowgate::core::breaker::BreakerPolicy;
 use flowgate::feed::Feed;
 use flowgate::intake::{Intake, Limits};
 use flowgate::keeper::Keeper;
 use flowgate::lane::{Lane, LaneSpec};
-use flowgate::model::{Item, TargetName};
+use flowgate::model::{Cost, Item, TargetName};
 use flowgate::store::{SafeToRepeat, Store, StoreError};
 use flowgate::target::{Catalog, Each, Entry};
 use flowgate::time::wall_ms;
@@ -258,6 +261,8 @@ fn catalog(process: &Arc<Process>) -> Catalog {
                 quota: quota.name.clone(),
                 chunk_items: target.chunk_items,
                 concurrency: target.concurrency,
+                cost: Cost::ITEM,
+                breaker: BreakerPolicy::default(),
                 retry: target.retry,
                 kind: TargetKind::Http(Box::new(unused())),
             },
@@ -279,7 +284,7 @@ fn catalog(process: &Arc<Process>) -> Catalog {
 /// The scripted target needs no configuration; an entry has one.
 fn unused() -> HttpConfig {
     HttpConfig {
-        base: "http://127.0.0.1".parse().expect("an address"),
+        connect: ConnectConfig::to("http://127.0.0.1".parse().expect("an address")),
         method: http::Method::POST,
         path: "/".to_owned(),
         actions: BTreeMap::new(),
@@ -291,10 +296,6 @@ fn unused() -> HttpConfig {
         key_window: Duration::from_hours(24),
         idempotent_methods: true,
         timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(4),
-        protocol: Protocol::Auto,
-        ca: Vec::new(),
         reply_limit: 65_536,
         busy_503: true,
         max_retry_after: Duration::from_mins(10),

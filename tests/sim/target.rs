@@ -264,7 +264,7 @@ impl Scripted {
         if said == Said::Nothing {
             // It broke off: before the answer, or in the middle of it.
             if process.dice.chance(300) {
-                permit.answered();
+                permit.answered(flowgate::target::Hints::default());
             }
             let believes = process.sim.has(Bug::BelievesAnything);
             return match believes {
@@ -272,7 +272,7 @@ impl Scripted {
                 false => Reply::Unknown(cause("CONNECTION_LOST", None)),
             };
         }
-        permit.answered();
+        permit.answered(flowgate::target::Hints::default());
         match said {
             Said::Done | Said::Replayed | Said::Nothing => Reply::Ok(answer(item)),
             Said::Refused => Reply::Refused(cause("HTTP_422", None)),

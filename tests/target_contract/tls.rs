@@ -112,10 +112,8 @@ async fn forward(
 }
 
 fn trusting(authority: &Authority, base: &str) -> HttpConfig {
-    HttpConfig {
-        ca: vec![authority.certificate.clone()],
-        ..config(base)
-    }
+    let ca = vec![authority.certificate.clone()];
+    connecting(config(base), |connect| connect.ca = ca)
 }
 
 /// That an item was not sent and nothing of it written, and why.
@@ -181,7 +179,7 @@ async fn a_target_that_is_not_trusted_is_sent_nothing() {
     assert_eq!(over_tls.plain.connections(), 0);
 
     let mut both = trusting(&another, &over_tls.base());
-    both.ca.push(authority.certificate.clone());
+    both.connect.ca.push(authority.certificate.clone());
     assert_eq!(own(&send_one(&target(&both)).await), "ok 200");
 }
 
@@ -195,11 +193,7 @@ async fn a_target_that_does_not_speak_the_protocol_asked_for_is_sent_nothing() {
     ] {
         let server = authority.server(protocols);
         let over_tls = TlsTarget::start(server, |_| Act::answer(200, "{}")).await;
-        let message = why_unsent(&HttpConfig {
-            protocol: asked,
-            ..trusting(&authority, &over_tls.base())
-        })
-        .await;
+        let message = why_unsent(&speaking(asked, trusting(&authority, &over_tls.base()))).await;
         assert!(
             message.contains(says),
             "{asked:?}, {protocols:?}: {message}"

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::payload;
 use crate::proto::payload::Content;
-use crate::proto::{Action, ActionVerb, HttpCall, Item, Payload, item::Operation};
+use crate::proto::{Action, ActionVerb, GrpcCall, HttpCall, Item, Payload, item::Operation};
 
 /// A line: the item, and for people what became of it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +47,8 @@ pub struct Enclosed {
     action: Option<ActionText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     http: Option<HttpText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grpc: Option<GrpcText>,
 }
 
 /// A payload that is not JSON: as text where it is text, else in base64.
@@ -86,6 +88,15 @@ struct HttpText {
     path: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GrpcText {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    method: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
 }
 
 /// A payload of `null` is a payload.
@@ -129,6 +140,12 @@ impl Enclosed {
                     headers: http.headers.clone(),
                 });
             }
+            Some(Operation::Grpc(grpc)) => {
+                enclosed.grpc = Some(GrpcText {
+                    method: grpc.method.clone(),
+                    metadata: grpc.metadata.clone(),
+                });
+            }
         }
         enclosed
     }
@@ -144,9 +161,9 @@ impl Enclosed {
             (None, Some(raw)) => Some(raw.into_payload()?),
             (None, None) => None,
         };
-        let operation = match (self.action, self.http) {
-            (Some(_), Some(_)) => bail!("`action` and `http` exclude each other"),
-            (Some(action), None) => Some(Operation::Action(Action {
+        let operation = match (self.action, self.http, self.grpc) {
+            (None, None, None) => None,
+            (Some(action), None, None) => Some(Operation::Action(Action {
                 verb: match action.verb {
                     Verb::Create => ActionVerb::Create,
                     Verb::Update => ActionVerb::Update,
@@ -155,12 +172,16 @@ impl Enclosed {
                 .into(),
                 resource_id: action.resource_id,
             })),
-            (None, Some(http)) => Some(Operation::Http(HttpCall {
+            (None, Some(http), None) => Some(Operation::Http(HttpCall {
                 method: http.method,
                 path: http.path,
                 headers: http.headers,
             })),
-            (None, None) => None,
+            (None, None, Some(grpc)) => Some(Operation::Grpc(GrpcCall {
+                method: grpc.method,
+                metadata: grpc.metadata,
+            })),
+            _ => bail!("`action`, `http` and `grpc` exclude each other"),
         };
         Ok(Item {
             id: self.id,

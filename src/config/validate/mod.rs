@@ -2,8 +2,13 @@
 //! a stand-in, so that one mistake does not hide the next; what was built with
 //! a stand-in is thrown away in the end.
 
+mod connect;
+mod grpc;
+mod headers;
 mod http;
+mod http_batch;
 mod pacing;
+mod postgres;
 mod target;
 
 use std::collections::BTreeMap;

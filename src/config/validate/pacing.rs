@@ -10,12 +10,15 @@ use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::reference::PACES;
 use crate::config::text::{nearest, show_duration};
-use crate::model::{Limit, Pace};
+use crate::model::{Cost, Limit, Pace};
 
 const TRANSIT: Duration = Duration::from_millis(50);
 /// Every slot is held this much longer than its window: more is a mistake.
 const TRANSIT_MAX: Duration = Duration::from_mins(1);
 const WINDOW_MAX: Duration = Duration::from_hours(31 * 24);
+
+/// More is a mistake, and its sums would not fit.
+const COST_MAX: u32 = 1_000_000;
 
 const CHUNK_ITEMS: u32 = 50;
 const CHUNK_ITEMS_MAX: u32 = 1_000;
@@ -134,28 +137,81 @@ impl Check<'_> {
         self.quota(at, &shared, file::Quota::default())
     }
 
-    /// The most items in a chunk of a target where each is a request.
+    /// What a request costs.
+    pub(super) fn cost(
+        &mut self,
+        at: &KeyPath,
+        given: Option<file::Cost>,
+        requests: Requests,
+    ) -> Cost {
+        let at = at.key("cost");
+        match given {
+            None if requests.most.is_some() => Cost::REQUEST,
+            None => Cost::ITEM,
+            Some(file::Cost::Word(word)) => {
+                [Cost::ITEM, Cost::REQUEST][self.word(&at, &word, &["item", "request"])]
+            }
+            Some(file::Cost::Weights(weights)) => {
+                let cost = Cost {
+                    base: self.number(&at.key("base"), weights.base, 0, 0..=COST_MAX),
+                    per_item: self.number(&at.key("per_item"), weights.per_item, 0, 0..=COST_MAX),
+                };
+                if cost.of(1) == 0 {
+                    self.fault(&at, "a request costs something; write e.g. `base = 1`");
+                    return Cost::ITEM;
+                }
+                cost
+            }
+        }
+    }
+
+    /// The most items in a chunk.
     pub(super) fn chunk_items(
         &mut self,
         at: &KeyPath,
         given: Option<u64>,
         limits: &[Limit],
+        cost: Cost,
+        requests: Requests,
     ) -> u32 {
-        let most = most_chunk_items(limits);
-        let default = CHUNK_ITEMS.min(most);
+        let least = limits.iter().map(|limit| limit.count).min();
+        if let Some(least) = least
+            && cost.of(1) > least
+        {
+            self.fault(
+                &at.key("cost"),
+                format!(
+                    "a request with one item costs {}, and no limit may be less; write a larger \
+                     limit, or a lower cost",
+                    cost.of(1)
+                ),
+            );
+        }
+        let (most, why) = match requests.most {
+            None => (
+                most_chunk_items(limits, cost),
+                "half a second's worth of the limit with the shortest window, and no more than \
+                 any limit admits",
+            ),
+            Some(most) => (
+                most.min(admitted(limits, cost)),
+                "no more than any limit admits at once, and than the target takes in a request",
+            ),
+        };
+        let default = requests.usual.min(most);
         let at = at.key("chunk_items");
         if given.is_some_and(|given| given > u64::from(most)) && most < CHUNK_ITEMS_MAX {
             self.fault(
                 &at,
                 format!(
-                    "with these limits a chunk has at most {most} items: half a second's worth of \
-                     the limit with the shortest window, and no more than any limit admits; write \
-                     less, or leave it out"
+                    "with these limits a chunk has at most {most} items: {why}; write less, or \
+                     leave it out"
                 ),
             );
             return default;
         }
-        self.number(&at, given, default, 1..=CHUNK_ITEMS_MAX)
+        let most = requests.most.unwrap_or(CHUNK_ITEMS_MAX);
+        self.number(&at, given, default, 1..=most)
     }
 
     /// The most requests under way at once.
@@ -164,20 +220,57 @@ impl Check<'_> {
         at: &KeyPath,
         given: Option<u64>,
         limits: &[Limit],
+        requests: Requests,
     ) -> u32 {
-        let default = half_a_second(limits).map_or(CONCURRENCY_UNLIMITED, |n| n.clamp(10, 256));
+        let by_rate = half_a_second(limits).map(|n| n.clamp(10, 256));
+        let default = match requests.most {
+            None => by_rate.unwrap_or(requests.concurrency),
+            Some(_) => requests.concurrency,
+        };
         self.number(&at.key("concurrency"), given, default, 1..=CONCURRENCY_MAX)
     }
 }
 
+/// What the requests of a target are like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Requests {
+    /// The most items in one; `None` where each item is a request of its own.
+    pub(super) most: Option<u32>,
+    /// The items of a chunk, unless the operator says otherwise.
+    pub(super) usual: u32,
+    /// How many are under way at once, unless the operator or the limits say
+    /// otherwise.
+    pub(super) concurrency: u32,
+}
+
+impl Requests {
+    /// Each item is a request of its own.
+    pub(super) const EACH: Requests = Requests {
+        most: None,
+        usual: CHUNK_ITEMS,
+        concurrency: CONCURRENCY_UNLIMITED,
+    };
+}
+
 /// More would be slow to report progress, be unfair to whoever comes next, or
 /// never be admitted.
-fn most_chunk_items(limits: &[Limit]) -> u32 {
+fn most_chunk_items(limits: &[Limit], cost: Cost) -> u32 {
     let admitted = limits.iter().map(|limit| limit.count).min();
     half_a_second(limits)
         .unwrap_or(CHUNK_ITEMS_MAX)
         .min(admitted.unwrap_or(CHUNK_ITEMS_MAX))
+        .saturating_div(cost.of(1))
         .clamp(1, CHUNK_ITEMS_MAX)
+}
+
+/// The most items whose request all limits admit.
+fn admitted(limits: &[Limit], cost: Cost) -> u32 {
+    let least = limits.iter().map(|limit| limit.count).min();
+    let for_items = least.unwrap_or(u32::MAX).saturating_sub(cost.base);
+    for_items
+        .checked_div(cost.per_item)
+        .unwrap_or(u32::MAX)
+        .max(1)
 }
 
 /// What the limit with the shortest window admits in half a second; `None`
@@ -208,7 +301,11 @@ mod tests {
             (&["100/s", "20/d"], 20),
             (&["1000000/s"], 1_000),
         ] {
-            assert_eq!(most_chunk_items(&limits(texts)), most, "{texts:?}");
+            assert_eq!(
+                most_chunk_items(&limits(texts), Cost::ITEM),
+                most,
+                "{texts:?}"
+            );
         }
     }
 }

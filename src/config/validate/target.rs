@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Check;
-use super::pacing::Quotas;
+use super::pacing::{Quotas, Requests};
 use crate::config::key::KeyPath;
 use crate::config::reference::KINDS;
 use crate::config::{TargetConfig, TargetKind, file};
+use crate::core::breaker::BreakerPolicy;
 use crate::core::classify::RetryPolicy;
 use crate::model::TargetName;
 
@@ -17,6 +18,7 @@ const ATTEMPTS_MAX: u32 = 100;
 const BASE: Duration = Duration::from_millis(200);
 const MAX: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_hours(1);
+const FAILURES_MAX: u32 = 10_000;
 
 impl Check<'_> {
     /// The targets, by name.
@@ -48,11 +50,9 @@ impl Check<'_> {
         mut file: file::Target,
         named: &Quotas,
     ) -> Option<TargetConfig> {
-        match file.kind.take() {
-            Some(kind) => {
-                self.word(&at.key("kind"), &kind, KINDS);
-            }
-            None => self.missing(at, "`kind` is missing; write `kind = \"http\"`"),
+        let kind = file.kind.take();
+        if kind.is_none() {
+            self.missing(at, "`kind` is missing; write e.g. `kind = \"http\"`");
         }
         let own = file::Quota {
             limits: file.limits.take(),
@@ -60,18 +60,75 @@ impl Check<'_> {
             transit: file.transit.take(),
         };
         let quota = self.quota_of(at, name, file.quota.take(), own, named);
-        let chunk_items = self.chunk_items(at, file.chunk_items, &quota.limits);
-        let concurrency = self.concurrency(at, file.concurrency, &quota.limits);
         let retry = self.retry(&at.key("retry"), std::mem::take(&mut file.retry));
-        let http = self.http(at, name, file);
+        let breaker = self.breaker(&at.key("breaker"), &std::mem::take(&mut file.breaker));
+        let pacing = (
+            file.cost.take(),
+            file.chunk_items.take(),
+            file.concurrency.take(),
+        );
+        let place = kind.map_or(0, |kind| self.word(&at.key("kind"), &kind, KINDS));
+        let (kind, requests) = self.made(at, name, &mut file, place)?;
+        let (cost, chunk_items, concurrency) = pacing;
+        let cost = self.cost(at, cost, requests);
         Some(TargetConfig {
             name: TargetName::new(name),
+            chunk_items: self.chunk_items(at, chunk_items, &quota.limits, cost, requests),
+            concurrency: self.concurrency(at, concurrency, &quota.limits, requests),
             quota: quota.name,
-            chunk_items,
-            concurrency,
+            cost,
             retry,
-            kind: TargetKind::Http(Box::new(http?)),
+            breaker,
+            kind,
         })
+    }
+
+    /// A target of the kind at that place among [`KINDS`], and what its requests
+    /// are like.
+    fn made(
+        &mut self,
+        at: &KeyPath,
+        name: &str,
+        file: &mut file::Target,
+        place: usize,
+    ) -> Option<(TargetKind, Requests)> {
+        Some(match place {
+            0 => {
+                let http = self.http(at, name, file)?;
+                (TargetKind::Http(Box::new(http)), Requests::EACH)
+            }
+            1 => {
+                let batch = self.http_batch(at, name, file)?;
+                (TargetKind::HttpBatch(Box::new(batch)), Requests::EACH)
+            }
+            2 => {
+                let grpc = self.grpc(at, name, file)?;
+                (TargetKind::Grpc(Box::new(grpc)), Requests::EACH)
+            }
+            _ => {
+                let postgres = self.postgres(at, name, file)?;
+                (TargetKind::Postgres(Box::new(postgres)), Requests::EACH)
+            }
+        })
+    }
+
+    fn breaker(&mut self, at: &KeyPath, file: &file::Breaker) -> BreakerPolicy {
+        let usual = BreakerPolicy::default();
+        let (pause, longest) = (file.pause.clone(), file.max_pause.clone());
+        let least = Duration::from_millis(1);
+        let failures = at.key("failures");
+        let policy = BreakerPolicy {
+            failures: self.number(&failures, file.failures, usual.failures, 0..=FAILURES_MAX),
+            pause: self.duration(&at.key("pause"), pause, usual.pause, least),
+            max_pause: self.duration(&at.key("max_pause"), longest, usual.max_pause, least),
+        };
+        if policy.pause > policy.max_pause {
+            self.fault(
+                at,
+                "`pause` is longer than `max_pause`; write a shorter `pause` or a longer `max_pause`",
+            );
+        }
+        policy
     }
 
     fn retry(&mut self, at: &KeyPath, file: file::Retry) -> RetryPolicy {

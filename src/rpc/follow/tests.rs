@@ -48,7 +48,9 @@ fn guests() -> Entry {
     let config = Config::parse(text, std::path::Path::new("."), &|_| None);
     let mut config = config.unwrap_or_else(|error| panic!("{error}"));
     let target = config.targets.remove(0);
-    let TargetKind::Http(http) = &target.kind;
+    let TargetKind::Http(http) = &target.kind else {
+        panic!("it is http");
+    };
     Entry {
         target: Arc::new(Each::new(Http::new(http).expect("a target"))),
         quota: config.quotas.remove(0),

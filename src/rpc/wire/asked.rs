@@ -6,8 +6,8 @@ use prost_types::{Struct, Value, value};
 
 use crate::intake::Draft;
 use crate::model::{
-    Action, BatchSpec, Code, Echo, FailurePolicy, Form, HttpCall, Item, Operation, Ordering,
-    Payload, Refusal, TargetName, Validation, Verb,
+    Action, Atomicity, BatchSpec, Code, Echo, FailurePolicy, Form, GrpcCall, HttpCall, Item,
+    Operation, Ordering, Payload, Refusal, TargetName, Validation, Verb,
 };
 use crate::proto;
 
@@ -34,6 +34,11 @@ pub fn spec(spec: Option<proto::BatchSpec>) -> Result<BatchSpec, Refusal> {
         Ok(proto::Ordering::Strict) => Ordering::Strict,
         Err(_) => return Err(unknown_value("spec.ordering", spec.ordering)),
     };
+    let atomicity = match proto::Atomicity::try_from(spec.atomicity) {
+        Ok(proto::Atomicity::Unspecified | proto::Atomicity::Each) => Atomicity::Each,
+        Ok(proto::Atomicity::AllOrNothing) => Atomicity::AllOrNothing,
+        Err(_) => return Err(unknown_value("spec.atomicity", spec.atomicity)),
+    };
     let deadline_ms = spec.deadline.map(time).transpose()?;
     let policy = spec.failure_policy.unwrap_or_default();
     let failure_policy = FailurePolicy {
@@ -47,6 +52,7 @@ pub fn spec(spec: Option<proto::BatchSpec>) -> Result<BatchSpec, Refusal> {
         validation,
         echo,
         ordering,
+        atomicity,
         deadline_ms,
         failure_policy,
     })
@@ -137,6 +143,10 @@ fn operation_in(operation: Option<proto::item::Operation>) -> Result<Operation, 
             method: call.method,
             path: call.path,
             headers: call.headers,
+        })),
+        Some(proto::item::Operation::Grpc(call)) => Ok(Operation::Grpc(GrpcCall {
+            method: call.method,
+            metadata: call.metadata,
         })),
         Some(proto::item::Operation::Action(action)) => {
             let verb = match proto::ActionVerb::try_from(action.verb) {

@@ -3,9 +3,9 @@
 use prost_types::{Duration, Struct, Timestamp, Value, value};
 
 use crate::model::{
-    Batch, BatchSpec, BatchState, Echo, Event, EventKind, FailureKind, FailurePolicy, Form, Item,
-    ItemResult, LaneStatus, Operation, Ordering, Outcome, Pace, Payload, Progress, SealedBy,
-    StoppedBy, Validation, Verb,
+    Atomicity, Batch, BatchSpec, BatchState, Echo, Event, EventKind, FailureKind, FailurePolicy,
+    Form, Item, ItemResult, LaneStatus, Operation, Ordering, Outcome, Pace, Payload, Progress,
+    SealedBy, StoppedBy, Validation, Verb,
 };
 use crate::proto;
 use crate::rpc::status;
@@ -62,6 +62,10 @@ fn item(item: Item) -> proto::Item {
             method: call.method,
             path: call.path,
             headers: call.headers,
+        })),
+        Operation::Grpc(call) => Some(proto::item::Operation::Grpc(proto::GrpcCall {
+            method: call.method,
+            metadata: call.metadata,
         })),
         Operation::Action(action) => {
             let verb = match action.verb {
@@ -177,6 +181,11 @@ fn spec_out(spec: &BatchSpec) -> proto::BatchSpec {
         ordering: match spec.ordering {
             Ordering::Parallel => proto::Ordering::Parallel,
             Ordering::Strict => proto::Ordering::Strict,
+        }
+        .into(),
+        atomicity: match spec.atomicity {
+            Atomicity::Each => proto::Atomicity::Each,
+            Atomicity::AllOrNothing => proto::Atomicity::AllOrNothing,
         }
         .into(),
         deadline: spec.deadline_ms.map(time),

@@ -10,8 +10,8 @@ use super::super::rows::{Numbered, Undone};
 use super::{required, unknown, unreadable};
 use crate::core::rate::{Mark, Pace};
 use crate::model::{
-    BatchSpec, Counts, Echo, FailureKind, FailurePolicy, Ordering, Progress, SealedBy, StoppedBy,
-    TargetName, Validation,
+    Atomicity, BatchSpec, Counts, Echo, FailureKind, FailurePolicy, Ordering, Progress, SealedBy,
+    StoppedBy, TargetName, Validation,
 };
 
 /// What changes of a batch, but for its state.
@@ -126,6 +126,7 @@ pub(in crate::store) fn encode_spec(spec: &BatchSpec) -> Bytes {
         deadline_ms: spec.deadline_ms,
         stop_after: spec.failure_policy.stop_after,
         stop_at_share: spec.failure_policy.stop_at_share,
+        all_or_nothing: spec.atomicity == Atomicity::AllOrNothing,
     };
     message.encode_to_vec().into()
 }
@@ -151,6 +152,10 @@ pub(in crate::store) fn decode_spec(blob: Bytes) -> Result<BatchSpec, Undone> {
         ordering: match message.strict {
             true => Ordering::Strict,
             false => Ordering::Parallel,
+        },
+        atomicity: match message.all_or_nothing {
+            true => Atomicity::AllOrNothing,
+            false => Atomicity::Each,
         },
         deadline_ms: message.deadline_ms,
         failure_policy: FailurePolicy {
@@ -205,6 +210,8 @@ struct SpecMessage {
     stop_after: u32,
     #[prost(double, tag = "9")]
     stop_at_share: f64,
+    #[prost(bool, tag = "10")]
+    all_or_nothing: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

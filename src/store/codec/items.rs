@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::rows::{Digest, Undone};
 use super::{unknown, unreadable};
-use crate::model::{Action, Form, HttpCall, Item, Operation, Payload, Verb};
+use crate::model::{Action, Form, GrpcCall, HttpCall, Item, Operation, Payload, Verb};
 
 /// Items, for a chunk.
 pub(in crate::store) fn encode_items(items: impl IntoIterator<Item = Item>) -> Bytes {
@@ -53,7 +53,7 @@ pub(super) struct ItemMessage {
     key: Option<String>,
     #[prost(message, optional, tag = "4")]
     payload: Option<PayloadMessage>,
-    #[prost(oneof = "OperationMessage", tags = "5, 6")]
+    #[prost(oneof = "OperationMessage", tags = "5, 6, 7")]
     operation: Option<OperationMessage>,
 }
 
@@ -64,6 +64,8 @@ enum OperationMessage {
     Action(ActionMessage),
     #[prost(message, tag = "6")]
     Http(HttpCallMessage),
+    #[prost(message, tag = "7")]
+    Grpc(GrpcCallMessage),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -94,6 +96,14 @@ struct HttpCallMessage {
     headers: BTreeMap<String, String>,
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct GrpcCallMessage {
+    #[prost(string, tag = "1")]
+    method: String,
+    #[prost(btree_map = "string, string", tag = "2")]
+    metadata: BTreeMap<String, String>,
+}
+
 impl From<Item> for ItemMessage {
     fn from(item: Item) -> Self {
         ItemMessage {
@@ -115,6 +125,10 @@ impl From<Item> for ItemMessage {
                     method: call.method,
                     path: call.path,
                     headers: call.headers,
+                })),
+                Operation::Grpc(call) => Some(OperationMessage::Grpc(GrpcCallMessage {
+                    method: call.method,
+                    metadata: call.metadata,
                 })),
             },
         }
@@ -145,6 +159,10 @@ impl TryFrom<ItemMessage> for Item {
                     method: call.method,
                     path: call.path,
                     headers: call.headers,
+                }),
+                Some(OperationMessage::Grpc(call)) => Operation::Grpc(GrpcCall {
+                    method: call.method,
+                    metadata: call.metadata,
                 }),
             },
         })

@@ -9,9 +9,9 @@ use super::super::rows::Numbered;
 use super::*;
 use crate::core::rate::{Mark, Pace};
 use crate::model::{
-    Action, BatchSpec, Counts, Echo, Failure, FailureKind, FailurePolicy, Form, HttpCall, Item,
-    ItemResult, Operation, Ordering, Outcome, Payload, Progress, SealedBy, StoppedBy, Success,
-    TargetName, Validation, Verb, Violation,
+    Action, Atomicity, BatchSpec, Counts, Echo, Failure, FailureKind, FailurePolicy, Form,
+    GrpcCall, HttpCall, Item, ItemResult, Operation, Ordering, Outcome, Payload, Progress,
+    SealedBy, StoppedBy, Success, TargetName, Validation, Verb, Violation,
 };
 
 fn text() -> impl Strategy<Value = String> {
@@ -43,6 +43,8 @@ fn operation() -> impl Strategy<Value = Operation> {
             path,
             headers,
         })),
+        (text(), map())
+            .prop_map(|(method, metadata)| Operation::Grpc(GrpcCall { method, metadata })),
     ]
 }
 
@@ -124,9 +126,12 @@ fn spec() -> impl Strategy<Value = BatchSpec> {
     let echo = prop::sample::select(vec![Echo::Failed, Echo::None, Echo::All]);
     let ordering = prop::sample::select(vec![Ordering::Parallel, Ordering::Strict]);
     let policy = (any::<u32>(), 0.0..=1.0);
+    let atomicity = prop::sample::select(vec![Atomicity::Each, Atomicity::AllOrNothing]);
+    let ordering = (ordering, atomicity);
     let rest = (ordering, option::of(any::<i64>()), policy);
     (text(), option::of(text()), map(), (validation, echo), rest).prop_map(
         |(target, request_id, labels, (validation, echo), (ordering, deadline_ms, policy))| {
+            let (ordering, atomicity) = ordering;
             BatchSpec {
                 target: TargetName::new(&target),
                 request_id,
@@ -134,6 +139,7 @@ fn spec() -> impl Strategy<Value = BatchSpec> {
                 validation,
                 echo,
                 ordering,
+                atomicity,
                 deadline_ms,
                 failure_policy: FailurePolicy {
                     stop_after: policy.0,

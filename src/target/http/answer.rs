@@ -18,7 +18,7 @@ use crate::model::{Answer, Cause, Form, Payload, Reply, Violation};
 
 /// How one target's answers are to be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(in crate::target) struct Reading {
     /// 503 with `Retry-After` proves that nothing was done.
     pub busy_503: bool,
     /// The longest pause that a `Retry-After` can ask for.
@@ -27,7 +27,7 @@ pub(super) struct Reading {
 
 /// As much of a body as was kept.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Body {
+pub(in crate::target) struct Body {
     pub bytes: Bytes,
     /// There was more, or might have been.
     pub truncated: bool,
@@ -42,7 +42,7 @@ const TEXT_LIMIT: usize = 255;
 impl Reading {
     /// What an answer proves. `form` is how the item's payload was written;
     /// `now_ms` is the wall time.
-    pub(super) fn reply(
+    pub(in crate::target) fn reply(
         self,
         status: StatusCode,
         headers: &HeaderMap,
@@ -93,6 +93,22 @@ impl Reading {
             408 | 425 | 500.. => Reply::Fault(cause),
             _ => Reply::Refused(cause),
         }
+    }
+
+    /// The pause that the head of an answer asks for, where it does.
+    pub(in crate::target) fn pause(
+        self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        now_ms: i64,
+    ) -> Option<Duration> {
+        let is_busy = match status.as_u16() {
+            429 => true,
+            503 => self.busy_503,
+            _ => false,
+        };
+        let asked = is_busy.then(|| self.retry_after(headers, now_ms));
+        asked.flatten()
     }
 
     /// How long the target asks to be left alone, in seconds or until a date;

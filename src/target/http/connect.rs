@@ -16,12 +16,11 @@ use hyper::client::conn::http2;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tower::ServiceExt;
 
 use super::http1::Http1;
-use crate::config::{HttpConfig, Protocol};
+use crate::config::{ConnectConfig, Identity, Protocol};
 
 /// Makes connections to one HTTP target.
 pub(super) struct Dialer {
@@ -56,12 +55,12 @@ impl Dialer {
     /// For the scheme, host and port of the configuration's `base`; its
     /// `connect_timeout` is for a whole connection, from looking up the name to
     /// the last handshake.
-    pub(super) fn new(config: &HttpConfig) -> Result<Dialer, rustls::Error> {
+    pub(super) fn new(config: &ConnectConfig) -> Result<Dialer, rustls::Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let tls = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(&config.ca)?)
+            .with_tls_config(tls_config(config)?)
             .https_or_http();
         let connector = match config.protocol {
             Protocol::Auto => tls.enable_all_versions().wrap_connector(tcp),
@@ -161,22 +160,25 @@ impl Dialer {
     }
 }
 
-/// TLS that trusts these certificates only, or the public authorities if there
-/// are none. Which protocols to offer is added later.
-fn tls_config(ca: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
+/// TLS that trusts what the configuration says, and shows who it is. Which
+/// protocols to offer is added later.
+fn tls_config(config: &ConnectConfig) -> Result<ClientConfig, rustls::Error> {
     let provider = rustls::crypto::ring::default_provider();
     let tls = ClientConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()?;
-    let tls = if ca.is_empty() {
+    let tls = if config.ca.is_empty() {
         tls.with_webpki_roots()
     } else {
         let mut roots = RootCertStore::empty();
-        for certificate in ca {
+        for certificate in &config.ca {
             roots.add(certificate.clone())?;
         }
         tls.with_root_certificates(roots)
     };
-    Ok(tls.with_no_client_auth())
+    match &config.identity {
+        None => Ok(tls.with_no_client_auth()),
+        Some(Identity { chain, key }) => tls.with_client_auth_cert(chain.clone(), key.clone_key()),
+    }
 }
 
 /// What TLS says, if it is TLS that says it.
@@ -197,7 +199,7 @@ fn tls_error<'e>(mut error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Err
 }
 
 /// An error with what caused it, each once.
-pub(super) fn told(error: &dyn Error) -> String {
+pub(in crate::target) fn told(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

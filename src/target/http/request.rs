@@ -65,7 +65,7 @@ impl Plan<'_> {
 impl Requests {
     /// For a target that is configured so. The error says what would be right.
     pub(super) fn new(config: &HttpConfig) -> Result<Requests, String> {
-        let parts = config.base.clone().into_parts();
+        let parts = config.connect.base.clone().into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err("the base is a whole address, e.g. `https://api.example/v1`".to_owned());
         };
@@ -75,10 +75,10 @@ impl Requests {
         if authority.as_str().contains('@') {
             return Err("the base has no user or password; put credentials in a header".to_owned());
         }
-        if config.base.query().is_some() {
+        if config.connect.base.query().is_some() {
             return Err("the base has no query; put one in the path".to_owned());
         }
-        let prefix = config.base.path().trim_end_matches('/').to_owned();
+        let prefix = config.connect.base.path().trim_end_matches('/').to_owned();
         let path = below(&prefix, &config.path)?;
         if config.path.contains(['{', '}']) {
             return Err(format!(
@@ -117,6 +117,10 @@ impl Requests {
                 (method, path, Vec::new())
             }
             Operation::Http(call) => self.called(call)?,
+            Operation::Grpc(_) => {
+                let message = "this target is no gRPC service; leave `grpc` out";
+                return Err(refusal("OPERATION_NOT_SUPPORTED", "grpc", message));
+            }
         };
         let content_type = item.payload.as_ref().map(|payload| {
             admit::value(payload.media_type())

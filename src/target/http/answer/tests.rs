@@ -33,6 +33,7 @@ fn read_as(
 fn kind(reply: &Reply) -> &'static str {
     match reply {
         Reply::Ok(_) => "ok",
+        Reply::RolledBack(_) => unreachable!("nothing is undone here"),
         Reply::Refused(_) => "refused",
         Reply::Busy(_) => "busy",
         Reply::Fault(_) => "fault",

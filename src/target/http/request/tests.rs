@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::Protocol;
+use crate::config::ConnectConfig;
 use crate::model::Payload;
 
 fn config() -> HttpConfig {
     HttpConfig {
-        base: Uri::from_static("https://api.example:8443/v1/"),
+        connect: ConnectConfig::to(Uri::from_static("https://api.example:8443/v1/")),
         method: Method::POST,
         path: "/guests?notify=0".to_owned(),
         actions: BTreeMap::from([
@@ -21,10 +21,6 @@ fn config() -> HttpConfig {
         repeatable: false,
         idempotent_methods: true,
         timeout: Duration::from_secs(1),
-        connect_timeout: Duration::from_secs(1),
-        idle_timeout: Duration::from_secs(1),
-        protocol: Protocol::Auto,
-        ca: Vec::new(),
         reply_limit: 1024,
         busy_503: true,
         max_retry_after: Duration::from_mins(1),
@@ -222,7 +218,13 @@ fn a_configuration_that_cannot_work_is_refused_without_its_secrets() {
     ];
     for base in bases {
         let base = Uri::from_static(base);
-        assert!(Requests::new(&HttpConfig { base, ..config() }).is_err());
+        assert!(
+            Requests::new(&HttpConfig {
+                connect: ConnectConfig::to(base),
+                ..config()
+            })
+            .is_err()
+        );
     }
     for path in ["guests", "/guests/{id}", "/../guests", "//guests", "/a b"] {
         let path = path.to_owned();

@@ -4,8 +4,8 @@
 //! so time is too: where a time-out has to pass, it is short, and the server
 //! would be silent for ever. No outcome depends on how fast the machine is.
 
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "target_contract/tls.rs"]
 mod tls;
 
 use std::collections::BTreeMap;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flowgate::config::{HttpConfig, Protocol};
+use flowgate::config::{ConnectConfig, HttpConfig, Protocol};
 use flowgate::limiter::{Gate, GateSpec};
-use flowgate::model::{BatchId, Chunk, Form, Item, Operation, Pace, Payload, Refusal, Reply};
+use flowgate::model::{BatchId, Chunk, Cost, Form, Item, Operation, Pace, Payload, Refusal, Reply};
 use flowgate::target::{Ahead, Each, Http, Incoming, Permit, Single, Target, wire};
 use futures_util::future::BoxFuture;
 use http::{HeaderName, Method};
@@ -34,7 +34,11 @@ const SHORT: Duration = Duration::from_millis(200);
 
 fn config(base: &str) -> HttpConfig {
     HttpConfig {
-        base: base.parse().unwrap(),
+        connect: ConnectConfig {
+            connect_timeout: LONG,
+            idle_timeout: LONG,
+            ..ConnectConfig::to(base.parse().unwrap())
+        },
         method: Method::POST,
         path: "/guests".to_owned(),
         actions: BTreeMap::new(),
@@ -46,14 +50,20 @@ fn config(base: &str) -> HttpConfig {
         repeatable: false,
         idempotent_methods: true,
         timeout: LONG,
-        connect_timeout: LONG,
-        idle_timeout: LONG,
-        protocol: Protocol::Auto,
-        ca: Vec::new(),
         reply_limit: 1000,
         busy_503: true,
         max_retry_after: LONG,
     }
+}
+
+/// The same, reached otherwise.
+fn connecting(mut config: HttpConfig, change: impl FnOnce(&mut ConnectConfig)) -> HttpConfig {
+    change(&mut config.connect);
+    config
+}
+
+fn speaking(protocol: Protocol, config: HttpConfig) -> HttpConfig {
+    connecting(config, |connect| connect.protocol = protocol)
 }
 
 fn target(config: &HttpConfig) -> Arc<dyn Target> {
@@ -65,11 +75,10 @@ fn kinds(base: &str, timeout: Duration) -> Vec<(&'static str, Arc<dyn Target>)> 
     [("http/1.1", Protocol::Http1), ("http/2", Protocol::Http2)]
         .map(|(name, protocol)| {
             let config = HttpConfig {
-                protocol,
                 timeout,
                 ..config(base)
             };
-            (name, target(&config))
+            (name, target(&speaking(protocol, config)))
         })
         .into()
 }
@@ -112,10 +121,11 @@ fn start(target: &Arc<dyn Target>, items: Vec<Item>, concurrency: u32) -> Sendin
     let stop = CancellationToken::new();
     let ahead = Ahead::new(0, Arc::new(Notify::new()));
     let count = u32::try_from(items.len()).unwrap();
-    let (wire, incoming) = wire(gate, 0, count, ahead.clone(), stop.clone());
+    let (wire, incoming) = wire(gate, 0, Cost::ITEM, count, ahead.clone(), stop.clone());
     let chunk = Chunk {
         batch: batch(),
         items: items.into(),
+        is_atomic: false,
     };
     tokio::spawn(target.clone().send(chunk, wire));
     Sending {
@@ -170,6 +180,7 @@ fn said(reply: &Reply) -> (&'static str, String) {
     match reply {
         Reply::Ok(answer) if answer.truncated => ("ok, cut", answer.status.to_string()),
         Reply::Ok(answer) => ("ok", answer.status.to_string()),
+        Reply::RolledBack(cause) => ("rolled back", cause.reason.clone()),
         Reply::Refused(cause) => ("refused", cause.reason.clone()),
         Reply::Busy(cause) => ("busy", cause.reason.clone()),
         Reply::Fault(cause) => ("fault", cause.reason.clone()),
@@ -355,10 +366,7 @@ async fn a_failed_tls_handshake_proves_that_nothing_was_sent() {
         }
     });
     for protocol in [Protocol::Auto, Protocol::Http1, Protocol::Http2] {
-        let config = HttpConfig {
-            protocol,
-            ..config(&base)
-        };
+        let config = speaking(protocol, config(&base));
         let fate = start(&target(&config), items(1), 1)
             .finish()
             .await
@@ -375,10 +383,7 @@ async fn a_connection_that_takes_too_long_proves_that_nothing_was_sent() {
     // Accepts, and never says a word of TLS.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("https://{}", listener.local_addr().unwrap());
-    let config = HttpConfig {
-        connect_timeout: SHORT,
-        ..config(&base)
-    };
+    let config = connecting(config(&base), |connect| connect.connect_timeout = SHORT);
     // All share the one attempt: it takes one time-out, not twenty.
     let replies = send(&target(&config), items(20)).await;
     for reply in replies {
@@ -417,10 +422,7 @@ async fn a_connection_reset_before_it_reads_loses_or_returns_the_item() {
 #[tokio::test]
 async fn a_stream_that_http_2_refuses_was_not_acted_on() {
     let server = HttpTarget::start(in_turn([Act::RefuseStream])).await;
-    let config = HttpConfig {
-        protocol: Protocol::Http2,
-        ..config(&server.base())
-    };
+    let config = speaking(Protocol::Http2, config(&server.base()));
     let target = target(&config);
     let reply = send_one(&target).await;
     assert!(is(&reply, "unsent", "STREAM_REFUSED"), "{reply:?}");
@@ -460,10 +462,10 @@ async fn read_until(socket: &mut TcpStream, length: usize, these: impl Fn(&[u8])
 #[tokio::test]
 async fn a_stream_that_a_goaway_leaves_out_was_not_acted_on() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = HttpConfig {
-        protocol: Protocol::Http2,
-        ..config(&format!("http://{}", listener.local_addr().unwrap()))
-    };
+    let config = speaking(
+        Protocol::Http2,
+        config(&format!("http://{}", listener.local_addr().unwrap())),
+    );
     let going = tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
         socket.write_all(&frames::SETTINGS).await.unwrap();
@@ -480,10 +482,10 @@ async fn a_stream_that_a_goaway_leaves_out_was_not_acted_on() {
 async fn an_item_that_a_connection_gives_back_goes_out_on_another() {
     for comes_back in [true, false] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = HttpConfig {
-            protocol: Protocol::Http2,
-            ..config(&format!("http://{}", listener.local_addr().unwrap()))
-        };
+        let config = speaking(
+            Protocol::Http2,
+            config(&format!("http://{}", listener.local_addr().unwrap())),
+        );
         let target = target(&config);
         let first = start(&target, items(1), 1);
         let (mut socket, _) = listener.accept().await.unwrap();
@@ -565,10 +567,7 @@ async fn one_slow_item_does_not_hold_back_its_siblings() {
             }
         })
         .await;
-        let config = HttpConfig {
-            protocol,
-            ..config(&server.base())
-        };
+        let config = speaking(protocol, config(&server.base()));
         let mut sending = start(&target(&config), items(50), 1000);
         for _ in 1..50 {
             let (index, reply) = sending.incoming.next().await.expect("a reply");
@@ -640,11 +639,10 @@ async fn a_connection_idle_for_too_long_is_not_used() {
     let server = HttpTarget::start(|_| Act::answer(200, "{}")).await;
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let before = server.connections();
-        let target = target(&HttpConfig {
-            protocol,
-            idle_timeout: Duration::ZERO,
-            ..config(&server.base())
-        });
+        let target = target(&connecting(config(&server.base()), |connect| {
+            connect.protocol = protocol;
+            connect.idle_timeout = Duration::ZERO;
+        }));
         for _ in 0..3 {
             assert_eq!(own(&send_one(&target).await), "ok 200");
         }
@@ -673,10 +671,7 @@ async fn http_2_carries_many_requests_on_one_connection() {
         move |_| Act::answer(200, "{}").after(&all_there)
     })
     .await;
-    let config = HttpConfig {
-        protocol: Protocol::Http2,
-        ..config(&server.base())
-    };
+    let config = speaking(Protocol::Http2, config(&server.base()));
     let target = target(&config);
     let sending = start(&target, items(64), 1000);
     // None is answered before all of them have arrived.

@@ -2,11 +2,21 @@
 //! TOML has for it. What a value means is for [`validate`](super::validate).
 //! The keys are described in [`reference`](super::reference()).
 
+mod cost;
+mod grpc;
+mod http_batch;
+mod postgres;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::secret::SecretSource;
+
+pub(super) use cost::Cost;
+pub(super) use grpc::Grpc;
+pub(super) use http_batch::HttpBatch;
+pub(super) use postgres::Postgres;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -65,6 +75,7 @@ pub(super) struct Target {
     pub(super) pace: Option<String>,
     pub(super) transit: Option<String>,
     pub(super) quota: Option<String>,
+    pub(super) cost: Option<Cost>,
     pub(super) chunk_items: Option<u64>,
     pub(super) concurrency: Option<u64>,
     pub(super) timeout: Option<String>,
@@ -72,6 +83,9 @@ pub(super) struct Target {
     pub(super) idle_timeout: Option<String>,
     pub(super) protocol: Option<String>,
     pub(super) ca: Option<String>,
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<SecretSource>,
+    pub(super) allow_link_local: Option<bool>,
     pub(super) idempotency_header: Option<String>,
     pub(super) key_window: Option<String>,
     pub(super) repeatable: Option<bool>,
@@ -83,7 +97,11 @@ pub(super) struct Target {
     pub(super) max_retry_after: Option<String>,
     pub(super) headers: BTreeMap<String, SecretSource>,
     pub(super) actions: Actions,
+    pub(super) batch: HttpBatch,
+    pub(super) grpc: Grpc,
+    pub(super) postgres: Postgres,
     pub(super) retry: Retry,
+    pub(super) breaker: Breaker,
 }
 
 /// `[targets.NAME.actions]`.
@@ -112,4 +130,13 @@ pub(super) struct Retry {
     pub(super) base: Option<String>,
     pub(super) max: Option<String>,
     pub(super) patience: Option<String>,
+}
+
+/// `[targets.NAME.breaker]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Breaker {
+    pub(super) failures: Option<u64>,
+    pub(super) pause: Option<String>,
+    pub(super) max_pause: Option<String>,
 }

@@ -1,0 +1,38 @@
+//! The kinds of downstream, and what each is told.
+
+mod connect;
+mod grpc;
+mod http;
+mod http_batch;
+mod postgres;
+
+pub use connect::{ConnectConfig, Identity, Protocol};
+pub use grpc::GrpcConfig;
+pub use http::HttpConfig;
+pub use http_batch::HttpBatchConfig;
+pub use postgres::PostgresConfig;
+
+/// The kinds of downstream.
+#[derive(Debug)]
+pub enum TargetKind {
+    /// An HTTP API that takes one item a request.
+    Http(Box<HttpConfig>),
+    /// An HTTP API that takes many items a request.
+    HttpBatch(Box<HttpBatchConfig>),
+    /// A gRPC service.
+    Grpc(Box<GrpcConfig>),
+    /// A `PostgreSQL` database.
+    Postgres(Box<PostgresConfig>),
+}
+
+impl TargetKind {
+    /// The word in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            TargetKind::Http(_) => "http",
+            TargetKind::HttpBatch(_) => "http_batch",
+            TargetKind::Grpc(_) => "grpc",
+            TargetKind::Postgres(_) => "postgres",
+        }
+    }
+}

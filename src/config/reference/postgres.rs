@@ -1,0 +1,6 @@
+//! The keys that only targets of the kind `postgres` have.
+
+use super::Key;
+
+#[rustfmt::skip] // One key, one paragraph.
+pub(super) const KEYS: &[Key] = &[];
