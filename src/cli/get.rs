@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{Problem, Session, show};
-use crate::proto::{Batch, GetBatchRequest, Ordering, SealedBy, StoppedBy};
+use crate::proto::{Atomicity, Batch, GetBatchRequest, Ordering, SealedBy, StoppedBy};
 
 const EXAMPLES: &str = "\
 Example:
@@ -87,6 +87,9 @@ pub fn describe(batch: &Batch) -> String {
     if spec.ordering() == Ordering::Strict {
         line("order", "strict".to_owned());
     }
+    if spec.atomicity() == Atomicity::AllOrNothing {
+        line("all", "or nothing".to_owned());
+    }
     if spec.deadline.is_some() {
         line("deadline", show::time(spec.deadline.as_ref()));
     }
@@ -132,6 +135,7 @@ pub fn to_json(batch: &Batch) -> serde_json::Value {
         "sealed_by": named(batch.sealed_by().as_str_name(), "SEALED_BY_"),
         "stopped_by": named(batch.stopped_by().as_str_name(), "STOPPED_BY_"),
         "ordering": named(spec.ordering().as_str_name(), "ORDERING_"),
+        "atomicity": named(spec.atomicity().as_str_name(), "ATOMICITY_"),
         "deadline": time(&spec.deadline),
         "failure_policy": policy,
         "progress": {

@@ -1,5 +1,5 @@
-//! When a batch is to stop, as it is typed: a deadline, and how many failures
-//! are too many.
+//! How the items of a batch hang together, as it is typed: their order, whether
+//! they stand or fall together, a deadline, and how many failures are too many.
 
 use std::time::Duration;
 
@@ -7,13 +7,17 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 
 use crate::proto::FailurePolicy;
 
-/// When a batch is to stop, and in which order it is sent.
+/// When a batch is to stop, in which order it is sent, and whether as a whole.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Stops {
     /// Send one item at a time, in the order of the file: each only once the
     /// outcome of the one before it is known.
     #[arg(long)]
     pub ordered: bool,
+    /// Do all of it or nothing: it goes out as a whole once the file is read, and
+    /// one refused row undoes the others. Only targets of some kinds can.
+    #[arg(long)]
+    pub all_or_nothing: bool,
     /// Send nothing after this time; what is not sent by then ends as EXPIRED.
     /// From now on (`90s`, `10m`, `2h30m`, `1d`), or as RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = deadline)]

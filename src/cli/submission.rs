@@ -24,8 +24,8 @@ use crate::proto::batch_service_client::BatchServiceClient;
 use crate::proto::batch_submit_stream_request::Message as Say;
 use crate::proto::batch_submit_stream_response::Message as Hear;
 use crate::proto::{
-    BatchAccepted, BatchOpen, BatchResume, BatchSpec, BatchSubmitStreamRequest, CancelBatchRequest,
-    Ordering, batch_open::How,
+    Atomicity, BatchAccepted, BatchOpen, BatchResume, BatchSpec, BatchSubmitStreamRequest,
+    CancelBatchRequest, Ordering, batch_open::How,
 };
 
 /// A submission under way.
@@ -180,6 +180,10 @@ impl Submission {
                 ordering: match self.args.stops.ordered {
                     true => Ordering::Strict.into(),
                     false => Ordering::Parallel.into(),
+                },
+                atomicity: match self.args.stops.all_or_nothing {
+                    true => Atomicity::AllOrNothing.into(),
+                    false => Atomicity::Each.into(),
                 },
                 deadline: self.args.stops.deadline.map(Deadline::timestamp),
                 failure_policy: self.args.stops.policy(),

@@ -92,6 +92,17 @@ fn describe(target: &Target) -> String {
         line("quota", quota.name.clone());
     }
     line("pace", pace(quota.pace()).to_owned());
+    line("cost", cost(target));
+    if target.request_items > 1 {
+        line(
+            "request",
+            format!("up to {}", show::count(target.request_items, "item")),
+        );
+    }
+    if target.all_or_nothing_items > 0 {
+        let items = show::count(target.all_or_nothing_items, "item");
+        line("all or none", format!("up to {items}"));
+    }
     line("chunk", show::count(target.chunk_items, "item"));
     line("concurrency", target.concurrency.to_string());
     line("queued", show::count(status.queued_items, "item"));
@@ -108,6 +119,16 @@ fn limits(target: &Target) -> String {
     match &target.quota {
         Some(quota) if !quota.limits.is_empty() => quota.limits.join(", "),
         _ => "none".to_owned(),
+    }
+}
+
+/// What a request takes of the limits.
+fn cost(target: &Target) -> String {
+    let cost = target.cost.unwrap_or_default();
+    match (cost.base, cost.per_item) {
+        (base, 0) => format!("{base} a request"),
+        (0, per_item) => format!("{per_item} an item"),
+        (base, per_item) => format!("{base} a request and {per_item} an item"),
     }
 }
 
@@ -152,6 +173,12 @@ fn to_json(target: &Target) -> serde_json::Value {
         },
         "chunk_items": target.chunk_items,
         "concurrency": target.concurrency,
+        "cost": {
+            "base": target.cost.unwrap_or_default().base,
+            "per_item": target.cost.unwrap_or_default().per_item,
+        },
+        "request_items": target.request_items,
+        "all_or_nothing_items": target.all_or_nothing_items,
         "status": {
             "queued_items": status.queued_items,
             "in_flight": status.in_flight,

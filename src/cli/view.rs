@@ -131,9 +131,9 @@ impl Figures {
             let reason = super::terminal::clean(&waiting.reason);
             match waiting.until.as_ref().and_then(show::until) {
                 Some(until) if !until.is_zero() => {
-                    format!("{reason}, {} more", show::duration(until))
+                    format!(" for {} more: {reason}", show::duration(until))
                 }
-                _ => reason,
+                _ => format!(": {reason}"),
             }
         });
         Figures {
@@ -173,7 +173,7 @@ impl Figures {
     fn details(&self) -> String {
         let mut text = format!("{} succeeded, {} failed", self.succeeded, self.failed);
         if let Some(waiting) = &self.waiting {
-            text.push_str("; waiting: ");
+            text.push_str("; waiting");
             text.push_str(waiting);
         }
         text

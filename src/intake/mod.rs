@@ -4,6 +4,7 @@
 //!
 //! All ways to submit end in one [`Append`].
 
+mod atomic;
 mod attached;
 mod change;
 mod check;
@@ -25,6 +26,7 @@ use crate::target::{Catalog, Entry};
 use crate::time::{millis, wall_ms};
 use crate::wake::Wake;
 
+use self::atomic::Together;
 use self::attached::Attached;
 use self::memory::Memory;
 use self::trouble::unexpected;
@@ -93,18 +95,22 @@ impl Intake {
     pub async fn submit(
         &self,
         tenant: TenantId,
-        spec: BatchSpec,
+        mut spec: BatchSpec,
         drafts: Vec<Draft>,
         message_bytes: usize,
     ) -> Result<Batch, Refusal> {
         let entry = self.entry(&spec)?;
         check::spec(&spec)?;
+        let together = Together::of(&entry, &mut spec)?;
         self.limits.message(message_bytes)?;
         self.limits.unary_items(drafts.len())?;
         if drafts.is_empty() {
             return Err(empty_batch());
         }
         let count = self.limits.total(0, drafts.len())?;
+        if let Some(together) = together {
+            together.check(count, message_bytes)?;
+        }
         let _memory = self.memory.take(message_bytes).await;
         let admitted = self.admit(&entry, &spec, drafts, 0, "items")?;
         let items: Vec<Item> = match spec.request_id {
@@ -112,7 +118,7 @@ impl Intake {
             Some(_) => admitted.iter().map(|((item, _), _)| item.clone()).collect(),
             None => Vec::new(),
         };
-        let mut slicer = slicer(&entry);
+        let mut slicer = slicer(&entry, together);
         let mut chunks: Vec<NewChunk> = admitted
             .into_iter()
             .filter_map(|(admitted, bytes)| slicer.push(admitted, bytes))
@@ -144,15 +150,16 @@ impl Intake {
     /// # Errors
     ///
     /// Those of `BatchSubmitStream` that concern `open`.
-    pub async fn open(&self, tenant: TenantId, spec: BatchSpec) -> Result<Submission, Refusal> {
+    pub async fn open(&self, tenant: TenantId, mut spec: BatchSpec) -> Result<Submission, Refusal> {
         let entry = self.entry(&spec)?;
         check::spec(&spec)?;
+        let together = Together::of(&entry, &mut spec)?;
         let part = self.part(new_batch(tenant, spec.clone()), &spec);
         match self.store.append(part).await.map_err(store_trouble)? {
-            Appended::Held(batch) => Ok(Submission::new(self.clone(), entry, *batch, 0)),
+            Appended::Held(batch) => Ok(Submission::new(self.clone(), entry, *batch, 0, together)),
             Appended::Exists(batch) => {
                 same_spec(&batch, &spec)?;
-                Ok(Submission::repeat(self.clone(), entry, *batch))
+                Ok(Submission::repeat(self.clone(), entry, *batch, together))
             }
             other => Err(unexpected(&other)),
         }
@@ -166,7 +173,8 @@ impl Intake {
     pub fn resume(&self, batch: Batch) -> Result<Submission, Refusal> {
         let entry = self.entry(&batch.spec)?;
         let held = batch.progress.counts.total;
-        Ok(Submission::new(self.clone(), entry, batch, held))
+        let together = Together::of(&entry, &mut batch.spec.clone())?;
+        Ok(Submission::new(self.clone(), entry, batch, held, together))
     }
 
     /// An append to a batch that brings nothing yet.
@@ -285,11 +293,14 @@ fn new_batch(tenant: TenantId, spec: BatchSpec) -> Into {
     })
 }
 
-fn slicer(entry: &Entry) -> Slicer<Admitted> {
-    Slicer::new(Shape {
-        items: entry.config.chunk_items.max(1) as usize,
-        bytes: CHUNK_BYTES,
-    })
+fn slicer(entry: &Entry, together: Option<Together>) -> Slicer<Admitted> {
+    Slicer::new(together.map_or_else(
+        || Shape {
+            items: entry.config.chunk_items.max(1) as usize,
+            bytes: CHUNK_BYTES,
+        },
+        Together::shape,
+    ))
 }
 
 fn new_chunk(admitted: Vec<Admitted>) -> NewChunk {
@@ -340,6 +351,9 @@ fn same_spec(batch: &Batch, spec: &BatchSpec) -> Result<(), Refusal> {
     }
     if batch.spec.ordering != spec.ordering {
         return Err(request_id_reused(batch, "its ordering was another"));
+    }
+    if batch.spec.atomicity != spec.atomicity {
+        return Err(request_id_reused(batch, "its atomicity was another"));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! A batch that is being filled piece by piece.
 
+mod refused;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +11,16 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use tokio::time::Instant;
 
+use self::refused::{conflict, gap, sealed, wrong_count};
+use super::atomic::Together;
 use super::attached::Guard;
 use super::memory::Taken;
 use super::{
-    Admitted, Draft, Intake, check, empty_batch, first_difference, new_chunk, request_id_reused,
-    slicer, store_trouble, unexpected,
+    Admitted, Draft, Intake, check, empty_batch, new_chunk, request_id_reused, slicer,
+    store_trouble, unexpected,
 };
 use crate::core::slice::Slicer;
-use crate::model::{Batch, Code, Item, Refusal};
+use crate::model::{Batch, Refusal};
 use crate::store::{Append, Appended, Into, NewChunk, Seal, StoreError};
 use crate::target::Entry;
 
@@ -62,6 +66,10 @@ pub struct Submission {
     seals_only: bool,
     /// The items were tried before, in another batch.
     takes_over: bool,
+    /// Its items stand or fall together.
+    together: Option<Together>,
+    /// Then, bytes of those that are held; `None` until they are counted.
+    held_bytes: Option<usize>,
     /// Says that the batch is being filled.
     _attached: Guard,
 }
@@ -79,10 +87,18 @@ struct Commit {
 
 impl Submission {
     /// Fills a batch from the index `next` on.
-    pub(super) fn new(intake: Intake, entry: Arc<Entry>, batch: Batch, next: u32) -> Submission {
+    pub(super) fn new(
+        intake: Intake,
+        entry: Arc<Entry>,
+        batch: Batch,
+        next: u32,
+        together: Option<Together>,
+    ) -> Submission {
         Submission {
             is_repeat: false,
-            tail: slicer(&entry),
+            together,
+            held_bytes: None,
+            tail: slicer(&entry, together),
             tail_since: None,
             entry,
             next,
@@ -103,10 +119,15 @@ impl Submission {
 
     /// The same for a batch that another submission had opened under the same
     /// `request_id`.
-    pub(super) fn repeat(intake: Intake, entry: Arc<Entry>, batch: Batch) -> Submission {
+    pub(super) fn repeat(
+        intake: Intake,
+        entry: Arc<Entry>,
+        batch: Batch,
+        together: Option<Together>,
+    ) -> Submission {
         Submission {
             is_repeat: true,
-            ..Submission::new(intake, entry, batch, 0)
+            ..Submission::new(intake, entry, batch, 0, together)
         }
     }
 
@@ -165,7 +186,7 @@ impl Submission {
         let first = offset.unwrap_or(self.next);
         let taken = self.taken();
         if first > taken {
-            return Err(self.gap(first, taken));
+            return Err(gap(&self.batch, first, taken));
         }
         let spec = self.batch.spec.clone();
         let end = self.intake.limits.total(first, drafts.len())?;
@@ -181,6 +202,7 @@ impl Submission {
         if !fresh.is_empty() && self.sealed {
             return Err(sealed(&self.batch, self.held));
         }
+        self.stand_together(end, &fresh).await?;
         if !fresh.is_empty() {
             // What is held already needs none, and no commit would give it back.
             self.taken_bytes += message_bytes;
@@ -340,58 +362,4 @@ impl Submission {
             }
         }
     }
-
-    /// Items that are held already have to be the same.
-    async fn same_as_held(&mut self, first: u32, repeats: Vec<Item>) -> Result<(), Refusal> {
-        self.flush();
-        while self.committed().await?.is_some() {}
-        let count = u32::try_from(repeats.len()).unwrap_or(u32::MAX);
-        let held = self.intake.store.items(self.batch.no, first, count).await;
-        match first_difference(&held.map_err(store_trouble)?, &repeats) {
-            None => Ok(()),
-            Some(index) => Err(conflict(
-                &self.batch,
-                &format!("item {index} is held already, with other content"),
-            )),
-        }
-    }
-
-    fn gap(&self, first: u32, taken: u32) -> Refusal {
-        Refusal::new(
-            Code::OutOfRange,
-            "OFFSET_GAP",
-            format!("the append begins at {first}, and the next item is {taken}"),
-        )
-        .with("batch_id", self.batch.id)
-        .with("items_held", taken)
-    }
-}
-
-fn conflict(batch: &Batch, message: &str) -> Refusal {
-    Refusal::new(Code::AlreadyExists, "OFFSET_CONFLICT", message)
-        .with("batch_id", batch.id)
-        .with("items_held", batch.progress.counts.total)
-}
-
-fn sealed(batch: &Batch, held: u32) -> Refusal {
-    Refusal::new(
-        Code::FailedPrecondition,
-        "BATCH_SEALED",
-        format!(
-            "batch {} is sealed with {held} items and takes no more; open another one",
-            batch.id
-        ),
-    )
-    .with("batch_id", batch.id)
-    .with("items_held", held)
-}
-
-fn wrong_count(said: u32, taken: u32) -> Refusal {
-    Refusal::new(
-        Code::InvalidArgument,
-        "SEAL_COUNT_MISMATCH",
-        format!("the seal says {said} items, and the batch holds {taken}; it stays open"),
-    )
-    .with("count", said)
-    .with("items_held", taken)
 }

@@ -4,6 +4,7 @@
 
 mod brake;
 mod failing;
+mod health;
 mod held;
 mod leasing;
 mod part;
@@ -14,7 +15,6 @@ mod turns;
 mod way;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::OptionFuture;
 use tokio::sync::{Notify, mpsc};
@@ -25,27 +25,20 @@ use tokio_util::sync::CancellationToken;
 use crate::limiter::Gate;
 use crate::model::{BatchNo, Held, LaneStatus, TargetName};
 use crate::observe::Gauge;
-use crate::store::{Lease, Leased, Store, StoreError, TargetPause};
+use crate::store::{Leased, Store, StoreError, TargetPause};
 use crate::sweep::sweep;
-use crate::time::instant_at;
+use crate::target::Entry;
 use crate::wake::{Nudge, Wake};
 
 use brake::Brake;
 use failing::Failing;
+use health::{Health, Probe};
 use leasing::Leasing;
 use run::Run;
 use seat::Seat;
 pub use spec::LaneSpec;
 use turns::Turns;
 use way::Way;
-
-/// How long before its first permit is due a chunk is leased: what the commit
-/// of a lease takes on a slow disk. Later, and the rate would not be used;
-/// earlier, and more would be leased and unwritten when the process dies.
-const LEASE_LEAD: Duration = Duration::from_millis(20);
-
-/// How long the lane sleeps when it waits for nothing in particular.
-const IDLE: Duration = Duration::from_hours(1);
 
 /// Drives the targets of one quota.
 pub struct Lane {
@@ -58,6 +51,8 @@ pub struct Lane {
     nudges: mpsc::UnboundedReceiver<Nudge>,
     /// Notified when a target's begun items run low.
     low: Arc<Notify>,
+    /// Notified when a target is found down, or up again.
+    health_changed: Arc<Notify>,
     /// The lease that is on its way to the disk, if one is.
     leasing: Option<Leasing>,
     failing: Failing,
@@ -74,7 +69,13 @@ impl Lane {
         let low = Arc::new(Notify::new());
         let gate = spec.gate();
         let names: Vec<TargetName> = spec.targets.iter().map(|t| t.config.name.clone()).collect();
-        let seat = |entry| Seat::new(entry, low.clone());
+        let mut seed = fastrand::Rng::with_seed(spec.seed);
+        let health_changed = Arc::new(Notify::new());
+        let seat = |entry: Arc<Entry>| {
+            let (policy, changed) = (entry.config.breaker, health_changed.clone());
+            let health = Health::new(policy, changed, seed.u64(..));
+            Seat::new(entry, low.clone(), health)
+        };
         let seats: Vec<Seat> = spec.targets.into_iter().map(seat).collect();
         let chunks = seats.iter().map(|seat| seat.entry.config.chunk_items);
         let quantum = chunks.max().unwrap_or(1);
@@ -92,7 +93,8 @@ impl Lane {
             runs: JoinSet::new(),
             stops: Vec::new(),
             charged: spec.charged,
-            seed: fastrand::Rng::with_seed(spec.seed),
+            seed,
+            health_changed,
         }
     }
 
@@ -102,10 +104,11 @@ impl Lane {
         seats
             .map(|(slot, seat)| {
                 let (gate, brake) = (self.gate.clone(), self.brake.clone());
-                let hold = seat.hold.clone();
+                let (hold, health) = (seat.hold.clone(), seat.health.clone());
                 let gauge: Gauge = Arc::new(move || {
                     let status = gate.status();
-                    let pauses = brake.pause().into_iter().chain(spec::used_up(&gate));
+                    let pauses = brake.pause().into_iter().chain(health.pause());
+                    let pauses = pauses.chain(spec::used_up(&gate));
                     LaneStatus {
                         in_flight: status.in_flight.get(slot).copied().unwrap_or(0),
                         requests_last_second: status.requests_last_second,
@@ -129,6 +132,7 @@ impl Lane {
         self.catch_up().await?;
         let brake = self.brake.clone();
         let low = self.low.clone();
+        let health_changed = self.health_changed.clone();
         loop {
             self.hear();
             self.begin();
@@ -138,6 +142,7 @@ impl Lane {
                 biased;
                 () = drain.cancelled() => break,
                 () = brake.pulled() => self.let_go_all(),
+                () = health_changed.notified() => self.let_go_of_those_down(),
                 Some(nudge) = self.nudges.recv() => self.heed(nudge),
                 Some(leases) = OptionFuture::from(leasing) => self.answered(leases)?,
                 Some(ended) = self.runs.join_next() => self.ended(ended)?,
@@ -217,92 +222,9 @@ impl Lane {
     /// Begins the chunks whose turn it is.
     fn begin(&mut self) {
         for slot in 0..self.seats.len() {
-            while let Some(leased) = self.seats[slot].next() {
-                self.start(slot, leased);
+            while let Some((leased, probe)) = self.seats[slot].next() {
+                self.start(slot, leased, probe);
             }
-        }
-    }
-
-    /// Picks what is wanted now, and has it leased. Returns when to look again.
-    fn take_up(&mut self) -> Instant {
-        let mut permit_due = self.failing.again_at();
-        if self.leasing.is_none() && permit_due.is_none() {
-            let (picks, due) = self.pick();
-            permit_due = due;
-            if !picks.is_empty() {
-                self.seats.iter_mut().for_each(Seat::lease_begins);
-                self.leasing = Some(Leasing::begin(&self.store, picks, self.charged));
-            }
-        }
-        let next = permit_due.into_iter().chain(self.turns.next_due()).min();
-        next.unwrap_or_else(|| Instant::now() + IDLE)
-    }
-
-    /// Whose chunks are next: once little is leased and unwritten, as many as
-    /// have permits due before a lease of more could be on disk. Also, when the
-    /// next permit is due, if that is what it waits for.
-    fn pick(&mut self) -> (Vec<(BatchNo, usize)>, Option<Instant>) {
-        let mut picks = Vec::new();
-        let mut planned: Vec<u32> = self.seats.iter().map(Seat::unwritten).collect();
-        let mut seats = self.seats.iter().zip(&planned);
-        if !seats.any(|(seat, unwritten)| seat.wants_more(*unwritten)) {
-            return (picks, None);
-        }
-        while !self.turns.is_empty() {
-            let due = self.gate.due(planned.iter().sum());
-            let wanted_at = self.brake.until().map_or(due, |end| end.max(due));
-            if wanted_at > Instant::now() + LEASE_LEAD {
-                return (picks, Some(wanted_at - LEASE_LEAD));
-            }
-            let seats = &self.seats;
-            let chunk_items = |slot: usize| seats[slot].entry.config.chunk_items;
-            let may_have =
-                |slot: usize| !seats[slot].hold.is_on() && planned[slot] <= seats[slot].enough();
-            let Some((no, slot)) = self.turns.next(may_have, chunk_items) else {
-                break;
-            };
-            planned[slot] += chunk_items(slot);
-            picks.push((no, slot));
-            if self.failing.is_one_by_one() {
-                break;
-            }
-        }
-        (picks, None)
-    }
-
-    fn leased_all(&mut self, leases: Vec<Lease>) {
-        let Some(leasing) = self.leasing.take() else {
-            return;
-        };
-        self.seats.iter_mut().for_each(Seat::lease_ends);
-        for ((no, slot), lease) in leasing.picks.into_iter().zip(leases) {
-            self.leased(no, slot, lease);
-        }
-        for (no, (tenant, slot)) in leasing.heard {
-            self.turns.know(tenant, no, slot);
-        }
-        if leasing.let_go_all || !leasing.let_go.is_empty() {
-            self.let_go(|no, _| leasing.let_go_all || leasing.let_go.contains(&no));
-        }
-        // One that was held meanwhile.
-        let held: Vec<bool> = self.seats.iter().map(|seat| seat.hold.is_on()).collect();
-        if held.contains(&true) {
-            self.let_go(|_, slot| held[slot]);
-        }
-    }
-
-    fn leased(&mut self, no: BatchNo, slot: usize, lease: Lease) {
-        match lease {
-            Lease::Chunk(leased) => {
-                let seat = &mut self.seats[slot];
-                let missing = seat.entry.config.chunk_items;
-                let missing = missing.saturating_sub(seat::items(&leased));
-                self.turns.give_back(no, missing);
-                seat.keep(*leased);
-            }
-            Lease::Nothing => self.turns.forget(no),
-            Lease::Later { due_ms } => self.turns.put_off(no, instant_at(due_ms)),
-            Lease::Stopped => self.sweep(no),
         }
     }
 
@@ -313,7 +235,7 @@ impl Lane {
             .spawn(async move { sweep(&*store, &wake, no).await });
     }
 
-    fn start(&mut self, slot: usize, leased: Leased) {
+    fn start(&mut self, slot: usize, leased: Leased, probe: Option<Probe>) {
         let seat = &self.seats[slot];
         let stop = CancellationToken::new();
         self.stops.push((leased.no, slot, stop.clone()));
@@ -321,6 +243,8 @@ impl Lane {
             store: self.store.clone(),
             wake: self.wake.clone(),
             brake: self.brake.clone(),
+            health: seat.health.clone(),
+            probe,
             entry: seat.entry.clone(),
             jitter: self.seed.fork(),
             leased,
@@ -348,16 +272,33 @@ impl Lane {
 
     /// Returns to the queue what is not written of some batches, or slots.
     fn let_go(&mut self, which: impl Fn(BatchNo, usize) -> bool) {
-        for slot in 0..self.seats.len() {
-            // A run knows how to give up its lease.
-            for leased in self.seats[slot].take(|no| which(no, slot)) {
-                self.start(slot, leased);
-            }
-        }
+        self.let_go_ready(&which);
         for (no, slot, stop) in &self.stops {
             if which(*no, *slot) {
                 stop.cancel();
             }
+        }
+    }
+
+    /// The same of what has not begun.
+    fn let_go_ready(&mut self, which: impl Fn(BatchNo, usize) -> bool) {
+        for slot in 0..self.seats.len() {
+            for leased in self.seats[slot].take(|no| which(no, slot)) {
+                // A run knows how to give up its lease.
+                self.start(slot, leased, None);
+                if let Some((_, _, stop)) = self.stops.last() {
+                    stop.cancel();
+                }
+            }
+        }
+    }
+
+    /// Of the targets that were found down just now.
+    fn let_go_of_those_down(&mut self) {
+        let down = |seat: &Seat| seat.health.take_opened();
+        let down: Vec<bool> = self.seats.iter().map(down).collect();
+        if down.contains(&true) {
+            self.let_go(|_, slot| down[slot]);
         }
     }
 }

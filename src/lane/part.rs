@@ -10,13 +10,13 @@ pub(super) struct Part {
     results: Vec<(u32, ItemResult)>,
     keys: Vec<(u32, String)>,
     again: Vec<Again>,
-    sent: u32,
+    sent: i64,
 }
 
 impl Part {
-    /// A request was written for one of the items.
-    pub fn sent(&mut self) {
-        self.sent += 1;
+    /// So much more was written, in units of the target's limits.
+    pub fn sent(&mut self, units: i64) {
+        self.sent += units;
     }
 
     /// An item of the leased chunk has its outcome, after so many tries.

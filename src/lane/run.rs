@@ -1,6 +1,7 @@
 //! One chunk's way from its lease to its last outcome.
 
 mod doubt;
+mod sort;
 
 use std::ops::Range;
 use std::pin::pin;
@@ -10,14 +11,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::brake::Brake;
+use super::health::{Admits, Health, Probe};
 use super::part::Part;
 use super::way::Way;
-use crate::core::classify::{Standing, Verdict, classify};
-use crate::model::{Atomicity, Cause, Chunk, Item, Ordering, Outcome, Reply};
+use crate::core::atomic;
+use crate::model::{Atomicity, Cause, Chunk, Item, Ordering, Reply};
 use crate::store::{Again, Leased, Settled, Store, StoreError};
 use crate::sweep::sweep;
 use crate::target::{Entry, Incoming, Wire};
-use crate::time::{instant_at, millis, wall_ms, wall_ms_at};
+use crate::time::{instant_at, wall_ms_at};
 use crate::wake::Wake;
 
 /// How long a reply waits to be recorded together with those that come next,
@@ -30,6 +32,9 @@ pub(super) struct Parts {
     pub store: Arc<dyn Store>,
     pub wake: Wake,
     pub brake: Arc<Brake>,
+    pub health: Arc<Health>,
+    /// One item is to be sent first, to see whether the target is still down.
+    pub probe: Option<Probe>,
     pub entry: Arc<Entry>,
     pub jitter: fastrand::Rng,
     pub leased: Leased,
@@ -51,6 +56,13 @@ pub(super) struct Run {
     throttled_until: Option<Instant>,
     /// The batch is stopped.
     is_stopped: bool,
+    /// All items are done, or none is.
+    is_atomic: bool,
+    /// Then, for how long all of them may be sent again.
+    shortest: Option<Duration>,
+    /// What the request that is under way said of the target's health, where it
+    /// carries many items.
+    said: Option<Result<(), String>>,
 }
 
 /// What a run does after a record.
@@ -85,8 +97,16 @@ impl Run {
             part: Part::default(),
             throttled_until: None,
             is_stopped: false,
+            is_atomic: parts.leased.spec.atomicity == Atomicity::AllOrNothing,
+            shortest: None,
+            said: None,
             parts,
         };
+        if run.is_atomic {
+            let target = &run.parts.entry.target;
+            let windows = leased.iter().map(|(_, item)| target.repeatable_for(item));
+            run.shortest = windows.min();
+        }
         let (late, in_time) = leased
             .into_iter()
             .partition(|(at, item)| run.is_too_late(*at, item));
@@ -101,15 +121,25 @@ impl Run {
     /// The wire for what is sent first. To be made before the run begins, so
     /// that the lane knows what is ahead.
     pub fn first_wire(&self) -> (Wire, Incoming) {
-        self.parts.way.wire(self.steps().0)
+        self.parts.way.wire(self.step(0).len())
     }
 
-    /// How many items are sent together, and how often.
-    fn steps(&self) -> (usize, usize) {
-        match self.parts.leased.spec.ordering {
-            Ordering::Parallel => (self.items.len(), 1),
-            Ordering::Strict => (self.items.len().min(1), self.items.len()),
-        }
+    /// The items that are sent together, from a place on: all; or one, in strict
+    /// order, or to see first whether the target is still down.
+    fn step(&self, from: usize) -> Range<usize> {
+        let left = self.items.len() - from;
+        let probes = from == 0 && self.parts.probe.is_some();
+        let count = match self.is_strict() || probes {
+            true if !self.is_atomic => left.min(1),
+            _ => left,
+        };
+        from..from + count
+    }
+
+    /// One item at a time. What stands or falls together goes out together, in
+    /// order.
+    fn is_strict(&self) -> bool {
+        self.parts.leased.spec.ordering == Ordering::Strict && !self.is_atomic
     }
 
     /// Sends the chunk, and records what comes back as it comes. Nothing of it
@@ -132,21 +162,25 @@ impl Run {
     }
 
     async fn send_all(&mut self, first: (Wire, Incoming)) -> Result<(), StoreError> {
-        let (together, times) = self.steps();
         let mut wire = Some(first);
-        for time in 0..times {
-            let from = time * together;
+        let mut from = 0;
+        while from < self.items.len() {
+            let step = self.step(from);
             let next = wire.take();
-            let next = next.unwrap_or_else(|| self.parts.way.wire(together));
-            self.send(from..from + together, next).await?;
-            let goes_on = self.standing[from..from + together]
+            let next = next.unwrap_or_else(|| self.parts.way.wire(step.len()));
+            self.send(step.clone(), next).await?;
+            let is_down = self.parts.probe.take().is_some() && self.is_down();
+            let goes_on = self.standing[step.clone()]
                 .iter()
                 .all(|place| *place == Place::Done);
-            if !goes_on || self.is_stopped {
+            if is_down || self.is_stopped || (self.is_strict() && !goes_on) {
                 // In strict order, nothing passes an item without its outcome.
                 break;
             }
+            from = step.end;
         }
+        // Where nothing was to be sent, the wire goes as it came.
+        drop(wire);
         for place in &mut self.standing {
             if *place == Place::Open {
                 *place = Place::Back;
@@ -156,6 +190,10 @@ impl Run {
         let due = self.throttled_until.map_or(0, wall_ms_at);
         let release = back.then_some(due);
         self.settle(Then::Ends { release }).await
+    }
+
+    fn is_down(&self) -> bool {
+        self.parts.health.admits() != Admits::All
     }
 
     /// Sends some of the items together, and records what comes back.
@@ -171,11 +209,14 @@ impl Run {
         let chunk = Chunk {
             batch: self.parts.leased.id,
             items,
-            is_atomic: self.parts.leased.spec.atomicity == Atomicity::AllOrNothing,
+            is_atomic: self.is_atomic,
         };
         // In a task of its own: a target that panics ends its chunk, no more,
         // and the wire is gone then.
         tokio::spawn(self.parts.entry.target.clone().send(chunk, wire));
+        if self.is_atomic {
+            return self.hear_all(&places, &mut incoming).await;
+        }
         let stop = self.parts.way.stop.clone();
         let mut is_stopped = false;
         loop {
@@ -183,30 +224,57 @@ impl Run {
                 biased;
                 next = incoming.next() => {
                     let Some((place, reply)) = next else { break };
-                    self.sort(&places, place, reply, &incoming);
+                    self.sort(&places, place, reply);
                     self.gather(&places, &mut incoming).await;
-                    self.goes_on().await?;
+                    self.goes_on(&incoming).await?;
                 }
                 () = stop.cancelled(), if !is_stopped => {
                     is_stopped = true;
                     self.take_back(&places, &incoming);
-                    self.goes_on().await?;
+                    self.goes_on(&incoming).await?;
                 }
             }
         }
         self.fill_gaps(&places, &incoming);
+        self.request_ends();
         // Before anything that comes after it, in strict order.
-        self.goes_on().await
+        self.goes_on(&incoming).await
+    }
+
+    /// Hears all that the target says of items that stand or fall together, and
+    /// only then what it comes to: nothing of it is told before.
+    async fn hear_all(
+        &mut self,
+        places: &Range<usize>,
+        incoming: &mut Incoming,
+    ) -> Result<(), StoreError> {
+        let mut replies = vec![None; places.len()];
+        while let Some((place, reply)) = incoming.next().await {
+            let heard = replies.get_mut(place as usize);
+            if let Some(heard @ None) = heard {
+                *heard = Some(reply);
+            }
+        }
+        let is_written = (0..)
+            .zip(&replies)
+            .any(|(place, _)| incoming.written(place));
+        if is_written || replies.iter().any(Option::is_some) {
+            for (place, reply) in (0..).zip(atomic::together(replies)) {
+                self.sort(places, place, reply);
+            }
+        }
+        self.request_ends();
+        self.part.sent(incoming.take_units());
+        Ok(())
     }
 
     /// Returns to the queue what will not be written, without waiting for what
     /// is: that may take as long as the target does. (Where nothing is, the run
     /// ends at once and gives up its lease.)
     fn take_back(&mut self, places: &Range<usize>, incoming: &Incoming) {
-        let is_strict = self.parts.leased.spec.ordering == Ordering::Strict;
         let open = self.standing[places.clone()].iter();
         let open = open.filter(|place| **place == Place::Open).count();
-        if is_strict {
+        if self.is_strict() {
             return;
         }
         let back = incoming.take_back();
@@ -235,9 +303,9 @@ impl Run {
     /// Records what has gathered. In strict order, an item that has another try
     /// leaves the chunk when the run gives up the lease, in one commit: between
     /// two, the next process would take what is left of the chunk for sent.
-    async fn goes_on(&mut self) -> Result<(), StoreError> {
-        let is_strict = self.parts.leased.spec.ordering == Ordering::Strict;
-        if is_strict && self.part.has_again() {
+    async fn goes_on(&mut self, incoming: &Incoming) -> Result<(), StoreError> {
+        self.part.sent(incoming.take_units());
+        if self.is_strict() && self.part.has_again() {
             return Ok(());
         }
         self.settle(Then::GoesOn).await
@@ -251,78 +319,11 @@ impl Run {
             tokio::select! {
                 biased;
                 next = incoming.next() => match next {
-                    Some((place, reply)) => self.sort(places, place, reply, incoming),
+                    Some((place, reply)) => self.sort(places, place, reply),
                     None => return,
                 },
                 () = &mut patience => return,
             }
-        }
-    }
-
-    /// What a reply leads to.
-    fn sort(&mut self, places: &Range<usize>, place: u32, reply: Reply, incoming: &Incoming) {
-        let at = places.start + place as usize;
-        // The first reply counts.
-        if at >= places.end || self.standing[at] != Place::Open {
-            return;
-        }
-        if incoming.written(place) {
-            self.part.sent();
-        }
-        let position = self.positions[at];
-        let standing = self.known(position, &self.items[at]);
-        let says = |cause: &Cause| cause.message.clone();
-        let why = match &reply {
-            Reply::Busy(cause) => says(cause),
-            _ => String::new(),
-        };
-        let jitter = self.parts.jitter.f64();
-        match classify(reply, standing, &self.parts.entry.config.retry, jitter) {
-            Verdict::Done(outcome) => {
-                self.standing[at] = Place::Done;
-                if matches!(outcome, Outcome::Succeeded(_)) {
-                    self.parts.brake.ease();
-                }
-                let item = self.items[at].clone();
-                let leased = &self.parts.leased;
-                self.part
-                    .done(leased, position, item, outcome, standing.attempts);
-            }
-            Verdict::Again {
-                delay,
-                unanswered,
-                faulted,
-            } => {
-                self.standing[at] = Place::Again;
-                self.part.again(Again {
-                    items: vec![(position, self.items[at].clone())],
-                    unanswered,
-                    faulted,
-                    tried: true,
-                    due_ms: wall_ms() + millis(delay),
-                });
-            }
-            Verdict::Throttled { retry_after } => {
-                self.standing[at] = Place::Back;
-                let until = self.parts.brake.pull(retry_after, &why);
-                self.throttled_until = Some(until);
-            }
-        }
-    }
-
-    /// What is known about an item that is sent once more.
-    fn known(&self, position: u32, item: &Item) -> Standing {
-        let leased = &self.parts.leased;
-        let tried_for = wall_ms() - leased.since_ms;
-        let tried_for = Duration::from_millis(tried_for.max(0).unsigned_abs());
-        let target = &self.parts.entry.target;
-        Standing {
-            attempts: leased.attempt + 1,
-            repeatable_for: target.repeatable_for(item),
-            honours_keys: target.honours_keys(),
-            unanswered: leased.unanswered.contains(&position),
-            faulted: leased.faulted.contains(&position),
-            tried_for,
         }
     }
 
@@ -339,7 +340,7 @@ impl Run {
                     message: "it was sent, and nothing was heard of it".to_owned(),
                     ..Cause::default()
                 };
-                self.sort(places, place, Reply::Unknown(Box::new(cause)), incoming);
+                self.sort(places, place, Reply::Unknown(Box::new(cause)));
             } else {
                 self.standing[at] = Place::Back;
             }

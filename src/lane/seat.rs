@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::health::{Admits, Health, Probe};
 use super::held::Hold;
-use crate::model::BatchNo;
+use crate::model::{BatchNo, Rate};
 use crate::store::Leased;
 use crate::target::{Ahead, Entry};
 
@@ -21,10 +22,14 @@ pub(super) struct Seat {
     pub entry: Arc<Entry>,
     /// Whether an operator holds it.
     pub hold: Arc<Hold>,
+    /// Whether it is down.
+    pub health: Arc<Health>,
     /// Items of its chunks that have begun, and are not written.
     pub ahead: Arc<Ahead>,
     /// How few of those let the next chunk begin.
     few: u32,
+    /// How many items are under way at once.
+    at_once: u32,
     /// Chunks that are leased and have not begun, in order.
     ready: VecDeque<Leased>,
     ready_items: u32,
@@ -43,10 +48,14 @@ const MOST_AHEAD: u32 = 16_384;
 
 impl Seat {
     /// Nothing is leased yet; `low` is notified when another chunk may begin.
-    pub fn new(entry: Arc<Entry>, low: Arc<Notify>) -> Seat {
-        let few = entry.config.chunk_items.max(FEW_UNWRITTEN);
-        let few = few.min(entry.config.concurrency);
+    pub fn new(entry: Arc<Entry>, low: Arc<Notify>, health: Arc<Health>) -> Seat {
+        let config = &entry.config;
+        let together = entry.target.request_items().min(config.chunk_items);
+        let at_once = config.concurrency.saturating_mul(together.max(1));
+        let few = config.chunk_items.max(FEW_UNWRITTEN).min(at_once);
         Seat {
+            health,
+            at_once,
             hold: Arc::default(),
             ahead: Ahead::new(few, low),
             few,
@@ -68,7 +77,27 @@ impl Seat {
     /// at once, and what goes out during four leases.
     pub fn enough(&self) -> u32 {
         let lead = self.pace.saturating_mul(4).min(MOST_AHEAD);
-        self.entry.config.concurrency.saturating_add(lead)
+        self.at_once.saturating_add(lead)
+    }
+
+    /// Whether more may be leased, where so many items are leased and unwritten
+    /// or are about to be.
+    pub fn may_have(&self, planned: u32) -> bool {
+        let has_room = match self.health.admits() {
+            Admits::All => planned <= self.enough(),
+            Admits::One => planned == 0,
+            Admits::Nothing(_) => false,
+        };
+        has_room && !self.hold.is_on()
+    }
+
+    /// What its requests take of the limits.
+    pub fn rate(&self) -> Rate {
+        let config = &self.entry.config;
+        Rate {
+            cost: config.cost,
+            request_items: self.entry.target.request_items().min(config.chunk_items),
+        }
     }
 
     /// Whether so few are that more are wanted: of what is enough, half; the
@@ -104,14 +133,20 @@ impl Seat {
         self.ready.push_back(leased);
     }
 
-    /// The chunk that begins now, if one does.
-    pub fn next(&mut self) -> Option<Leased> {
-        if self.ahead.items() > self.few {
+    /// The chunk that begins now, if one does; with a probe, only one item of it
+    /// is sent before it is known whether the target is still down.
+    pub fn next(&mut self) -> Option<(Leased, Option<Probe>)> {
+        if self.ahead.items() > self.few || self.ready.is_empty() {
             return None;
         }
+        let probe = match self.health.admits() {
+            Admits::All => None,
+            Admits::One => Some(self.health.probe()?),
+            Admits::Nothing(_) => return None,
+        };
         let leased = self.ready.pop_front()?;
         self.ready_items -= items(&leased);
-        Some(leased)
+        Some((leased, probe))
     }
 
     /// Takes out what has not begun of some batches.

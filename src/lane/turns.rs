@@ -106,6 +106,13 @@ impl Turns {
         }
     }
 
+    /// The chunk that a batch was charged for had so many items more.
+    pub fn charge(&mut self, no: BatchNo, items: u32) {
+        if items > 0 {
+            self.fair.charge(no, items);
+        }
+    }
+
     /// The chunk that a batch was charged for had so many items less.
     pub fn give_back(&mut self, no: BatchNo, items: u32) {
         if let Some(known) = self.known.get_mut(&no) {

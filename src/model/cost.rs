@@ -27,11 +27,23 @@ impl Cost {
         self.base
             .saturating_add(self.per_item.saturating_mul(items))
     }
+}
 
-    /// What so many items take in requests of up to `together` items each.
-    pub fn of_all(self, items: u32, together: u32) -> u64 {
-        let requests = items.div_ceil(together.max(1));
-        u64::from(self.base) * u64::from(requests) + u64::from(self.per_item) * u64::from(items)
+/// What the items of a target take of its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// What a request takes.
+    pub cost: Cost,
+    /// The most items in a request; at least 1.
+    pub request_items: u32,
+}
+
+impl Rate {
+    /// What so many items take, in as few requests as may be.
+    pub fn units(self, items: u32) -> u64 {
+        let requests = items.div_ceil(self.request_items.max(1));
+        u64::from(self.cost.base) * u64::from(requests)
+            + u64::from(self.cost.per_item) * u64::from(items)
     }
 }
 
@@ -54,7 +66,11 @@ mod tests {
             (both, 0, 20, 2, 0),
         ] {
             assert_eq!(cost.of(items), one, "{cost:?}");
-            assert_eq!(cost.of_all(items, together), all, "{cost:?}");
+            let rate = Rate {
+                cost,
+                request_items: together,
+            };
+            assert_eq!(rate.units(items), all, "{rate:?}");
         }
     }
 }

@@ -17,7 +17,7 @@ pub use batch::{
     SealedBy, StoppedBy, Validation,
 };
 pub use chunk::Chunk;
-pub use cost::Cost;
+pub use cost::{Cost, Rate};
 pub use event::{Event, EventKind};
 pub use ids::{BatchId, BatchNo, ChunkNo, TargetName, TenantId};
 pub use item::{Action, Form, GrpcCall, HttpCall, Item, Operation, Payload, Verb};

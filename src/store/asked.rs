@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    BatchId, BatchNo, BatchSpec, BatchState, ChunkNo, Held, Item, ItemResult, TargetName, TenantId,
+    BatchId, BatchNo, BatchSpec, BatchState, ChunkNo, Held, Item, ItemResult, Rate, TargetName,
+    TenantId,
 };
 
 /// How much room a store in a file may take.
@@ -114,9 +115,10 @@ pub struct Settle {
     pub keys: Vec<(u32, String)>,
     /// Items to be sent again.
     pub again: Vec<Again>,
-    /// Requests that were written for the items that this settles, moves or
-    /// gives up: what they count against their target's limits.
-    pub sent: u32,
+    /// What was written for the chunk since the last settle, in units of its
+    /// target's limits; less than nothing, where some of what was told then
+    /// proved to be unwritten.
+    pub sent: i64,
     /// The lease is given up: what is left of the chunk goes back to the
     /// queue, due then, in milliseconds since 1970 (0: at once).
     pub release: Option<i64>,
@@ -182,15 +184,16 @@ pub enum Change {
 pub struct Picks {
     /// A chunk of each, in their order.
     pub batches: Vec<BatchNo>,
-    /// What is leased is charged to its target, for [`spent`](super::Store::spent).
-    pub charged: bool,
+    /// What each is charged by, for [`spent`](super::Store::spent), in the same
+    /// order; empty where nothing is charged.
+    pub charged: Vec<Rate>,
 }
 
 impl From<Vec<BatchNo>> for Picks {
     fn from(batches: Vec<BatchNo>) -> Self {
         Picks {
             batches,
-            charged: false,
+            charged: Vec::new(),
         }
     }
 }

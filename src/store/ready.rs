@@ -52,7 +52,7 @@ pub(super) struct ReadySettle {
     /// `None` where there are none.
     pub outcomes: Option<Outcomes>,
     pub again: Vec<ReadyAgain>,
-    pub sent: u32,
+    pub sent: i64,
     pub release: Option<i64>,
     pub now_ms: i64,
 }

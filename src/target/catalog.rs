@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Target;
 use crate::config::{QuotaConfig, TargetConfig};
-use crate::model::TargetName;
+use crate::model::{Cost, TargetName};
 
 /// A target, and what the operator said of it.
 pub struct Entry {
@@ -15,6 +15,19 @@ pub struct Entry {
     pub quota: QuotaConfig,
     /// The downstream.
     pub target: Arc<dyn Target>,
+}
+
+impl Entry {
+    /// The most items that it does all or none of, within what its limits admit at
+    /// once; `None` where it cannot.
+    pub fn atomic_items(&self) -> Option<u32> {
+        let most = self.target.atomic_items()?;
+        let Cost { base, per_item } = self.config.cost;
+        let limits = self.quota.limits.iter();
+        let admitted = limits.map(|limit| limit.count.saturating_sub(base)).min();
+        let admitted = admitted.unwrap_or(u32::MAX).checked_div(per_item);
+        Some(most.min(admitted.unwrap_or(u32::MAX)))
+    }
 }
 
 /// The targets that there are, by name. Cheap to clone.

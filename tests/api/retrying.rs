@@ -17,7 +17,8 @@ use crate::support::http_target::{Act, Request};
 use crate::world::{World, append, assert_refused, item, json_text, open, seal, spec};
 
 /// One try each, so that a fault is the end.
-const ONE_TRY: &str = "concurrency = 32\n[targets.guests.retry]\nattempts = 1";
+const ONE_TRY: &str =
+    "concurrency = 32\nbreaker.failures = 0\n[targets.guests.retry]\nattempts = 1";
 
 /// A target that is in a bad mood until it is mended: of what is sent to it, 1
 /// is refused, 2 meets a fault, and 3 has no answer.

@@ -125,6 +125,7 @@ impl Shared {
                 pause_reason: held.unwrap_or_default(),
                 ..TargetStatus::default()
             }),
+            ..Target::default()
         })
     }
 

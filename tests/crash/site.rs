@@ -46,6 +46,7 @@ impl Site {
             concurrency = 6
             chunk_items = 7
             retry = {{ attempts = 20, base = "1ms", max = "4ms" }}
+            breaker = {{ pause = "2ms", max_pause = "8ms" }}
             "#
         );
         let text = format!(

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate::model::{Batch, BatchId, BatchState, Item, Reply, TargetName, TenantId};
+use flowgate::model::{Batch, BatchId, BatchState, Cost, Item, Rate, Reply, TargetName, TenantId};
 use flowgate::store::{
     Append, Appended, Into, Lease, MemoryStore, NewBatch, NewChunk, Picks, Seal, Settle, Store,
 };
@@ -283,7 +283,10 @@ async fn send_at(store: &dyn Store, count: u32, at_ms: i64) {
     };
     let picks = Picks {
         batches: vec![batch.no],
-        charged: true,
+        charged: vec![Rate {
+            cost: Cost::ITEM,
+            request_items: 1,
+        }],
     };
     let leases = store.lease(picks, at_ms).await.expect("the store");
     let [Lease::Chunk(held)] = &leases[..] else {
@@ -295,7 +298,7 @@ async fn send_at(store: &dyn Store, count: u32, at_ms: i64) {
         results: Vec::new(),
         keys: Vec::new(),
         again: Vec::new(),
-        sent: count,
+        sent: i64::from(count),
         release: Some(0),
         now_ms: at_ms,
     };

@@ -1,12 +1,16 @@
 //! The whole way of an item under paused time: what a follower is told and
 //! what a target sees.
 
+mod costs;
+mod down;
 mod filling;
 mod keys;
 mod late_leases;
 mod life;
 mod long_limits;
+mod many;
 mod order;
+mod together;
 mod world;
 
 use std::sync::Arc;

@@ -10,7 +10,6 @@ use flowgate::config::{
     ConnectConfig, HttpConfig, QuotaConfig, Retention, TargetConfig, TargetKind,
 };
 use flowgate::core::breaker::BreakerPolicy;
-
 use flowgate::core::classify::RetryPolicy;
 use flowgate::feed::Feed;
 use flowgate::intake::{Draft, Intake, Limits};
@@ -22,13 +21,15 @@ use flowgate::model::{
 };
 use flowgate::observe::Gauge;
 use flowgate::store::{Change, MemoryStore, Store, StoreError};
-use flowgate::target::{Catalog, Each, Entry, Key, Permit, Single};
+use flowgate::target::{Bulk, Catalog, Each, Entry, Key, Permit, Single, Target};
 use flowgate::time::wall_ms;
 use flowgate::wake::Wake;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use super::many::{ScriptedMany, Together};
 
 /// What the target does with a request.
 pub enum Act {
@@ -133,6 +134,10 @@ pub struct TargetSpec {
     /// Knows what it was sent before by its key.
     pub keys: bool,
     pub retry: RetryPolicy,
+    pub breaker: BreakerPolicy,
+    pub cost: Cost,
+    /// It takes many items a request.
+    pub together: Option<Together>,
 }
 
 impl TargetSpec {
@@ -152,6 +157,9 @@ impl TargetSpec {
                 max: Duration::from_secs(10),
                 patience: Duration::from_mins(10),
             },
+            breaker: BreakerPolicy::default(),
+            cost: Cost::ITEM,
+            together: None,
         }
     }
 
@@ -390,6 +398,12 @@ fn entry(
     ledger: &Ledger,
     cut: &CancellationToken,
 ) -> Entry {
+    let together = target.together.map(|together| -> Arc<dyn Target> {
+        Arc::new(Bulk::new(ScriptedMany {
+            together,
+            safe: target.safe,
+        }))
+    });
     let scripted = Scripted {
         name: target.name,
         script: target.script,
@@ -405,13 +419,13 @@ fn entry(
             quota: quota.name.clone(),
             chunk_items: target.chunk_items,
             concurrency: target.concurrency,
-            cost: Cost::ITEM,
-            breaker: BreakerPolicy::default(),
+            cost: target.cost,
+            breaker: target.breaker,
             retry: target.retry,
             kind: TargetKind::Http(Box::new(unused())),
         },
         quota: quota.clone(),
-        target: Arc::new(Each::new(scripted)),
+        target: together.unwrap_or_else(|| Arc::new(Each::new(scripted))),
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "a pace that is stored reads back as it was"
 )]
 
+mod atomic;
 mod build;
 mod cancelling;
 mod charging;
@@ -102,7 +103,13 @@ over_every_store! {
     charging::a_rescue_charges_what_may_have_been_sent_to_its_minute,
     charging::a_rescue_in_strict_order_charges_the_one_that_may_have_been_sent,
     charging::what_was_leased_of_a_stopped_batch_is_settled_as_ever,
+    charging::a_lease_is_charged_by_what_its_requests_take,
+    charging::what_proved_to_be_unwritten_is_taken_back,
     charging::old_charges_are_pruned_and_no_others,
+    atomic::nothing_is_leased_before_the_seal_and_all_of_it_together_then,
+    atomic::what_goes_again_goes_as_a_whole,
+    atomic::a_rescue_puts_all_in_doubt_where_one_is_unsafe,
+    atomic::one_that_is_left_without_a_seal_expires,
     rescuing::a_rescue_puts_unsafe_items_in_doubt,
     rescuing::a_rescue_queues_safe_items_as_unanswered,
     rescuing::a_rescue_tells_safe_items_from_unsafe_ones,

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use flowgate::model::{BatchNo, BatchSpec, FailureKind, Ordering, TenantId};
+use flowgate::model::{Atomicity, BatchNo, BatchSpec, Cost, FailureKind, Ordering, Rate, TenantId};
 use flowgate::store::{
     Again, Append, Change, Into, Lease, Leased, ListQuery, MemoryStore, Picks, Prune, SafeToRepeat,
     Seal, Settle, SqliteStore, Store, TargetPause,
@@ -269,9 +269,20 @@ impl Twins {
             .iter()
             .filter_map(|batch| self.batch(*batch))
             .collect();
+        let rate = Rate {
+            cost: Cost {
+                base: (self.now_ms % 2) as u32,
+                per_item: 1,
+            },
+            request_items: 2,
+        };
+        let charged = match self.now_ms % 3 > 0 {
+            true => vec![rate; picks.len()],
+            false => Vec::new(),
+        };
         let picks = Picks {
             batches: picks,
-            charged: self.now_ms % 3 > 0,
+            charged,
         };
         for lease in both!(self.lease(picks, self.now_ms)).unwrap() {
             if let Lease::Chunk(leased) = lease {
@@ -374,6 +385,12 @@ fn all_of(tenant: &str) -> ListQuery {
 fn vary(spec: &mut BatchSpec, number: usize, now_ms: i64) {
     if number % 3 == 1 {
         spec.ordering = Ordering::Strict;
+    }
+    if number % 7 == 3 {
+        spec.atomicity = Atomicity::AllOrNothing;
+    }
+    if number % 7 == 3 {
+        spec.atomicity = Atomicity::AllOrNothing;
     }
     spec.deadline_ms = (number % 4 == 2).then_some(now_ms + 90);
     if number % 5 == 3 {

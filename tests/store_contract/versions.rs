@@ -160,6 +160,38 @@ async fn open_batches_of_an_older_version_get_their_time() {
     );
 }
 
+/// A store as version 2 left it, in the middle of its work.
+fn version_2() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("v2.sql")).unwrap();
+    old.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .unwrap();
+    (folder, path)
+}
+
+/// When the fixture was written.
+const WRITTEN: i64 = 29_921_383 * 60_000;
+
+#[tokio::test]
+async fn what_an_older_version_was_charged_stays_charged() {
+    let (_folder, path) = version_2();
+    let store = SqliteStore::open(&path).unwrap();
+    let spent = store.spent(target(), 0).await.unwrap();
+    assert_eq!(spent.iter().map(|spent| spent.units).sum::<u64>(), 7);
+    let now = WRITTEN + 120_000;
+    assert_eq!(store.rescue(unsafe_to_repeat(), now).await.unwrap(), 2);
+    // One had its outcome; of the others nobody knows.
+    let spent = store.spent(target(), 0).await.unwrap();
+    let units: u64 = spent.iter().map(|spent| spent.units).sum();
+    assert!((6..=8).contains(&units), "{spent:?}");
+    let results = results(&store, BatchNo(1)).await;
+    assert_eq!(results.len(), 7);
+    let in_doubt = (1..7).filter(|at| failure(&results[at]).0 == FailureKind::InDoubt);
+    assert_eq!(in_doubt.count(), 6);
+}
+
 /// Whatever goes wrong in the middle, a version's changes are one transaction.
 #[tokio::test]
 async fn an_upgrade_that_fails_leaves_the_older_version() {

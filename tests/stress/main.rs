@@ -4,6 +4,9 @@
 mod disk;
 mod faulty;
 mod lanes;
+#[allow(dead_code, reason = "these tests use some of it")]
+#[path = "../flow/many.rs"]
+mod many;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;

@@ -13,13 +13,12 @@ impl Run {
     /// repeat any more; `None` where there are none, or they always are.
     pub(super) fn lapses_ms(&self) -> Option<i64> {
         let leased = &self.parts.leased;
-        let target = &self.parts.entry.target;
         let doubtful = self
             .items
             .iter()
             .zip(&self.positions)
             .filter(|(_, at)| leased.unanswered.contains(at) || leased.faulted.contains(at));
-        let windows = doubtful.map(|(item, _)| target.repeatable_for(item));
+        let windows = doubtful.map(|(item, _)| self.repeatable_for(item));
         let shortest = windows.min().filter(|window| *window < Duration::MAX)?;
         Some(leased.since_ms + millis(shortest))
     }

@@ -289,6 +289,12 @@ pub fn target(entry: &Entry, lane: LaneStatus, queued: u64) -> proto::Target {
         }),
         chunk_items: entry.config.chunk_items,
         concurrency: entry.config.concurrency,
+        all_or_nothing_items: entry.atomic_items().unwrap_or(0),
+        cost: Some(proto::Cost {
+            base: entry.config.cost.base,
+            per_item: entry.config.cost.per_item,
+        }),
+        request_items: entry.target.request_items(),
         status: Some(proto::TargetStatus {
             queued_items: u32::try_from(queued).unwrap_or(u32::MAX),
             in_flight: lane.in_flight,

@@ -168,11 +168,41 @@ pub(super) struct ChunkRow {
     pub unanswered: Bits,
     /// The items that the target answered with a fault of its own.
     pub faulted: Bits,
-    /// The minute that its lease was charged to, where it was.
-    pub charged_minute: Option<i64>,
+    /// What its lease was charged, where it was.
+    pub charged: Option<Charged>,
+}
+
+/// What a lease was charged, and is not known to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Charged {
+    /// The minute that it was charged to.
+    pub minute: i64,
+    /// In units of the target's limits.
+    pub units: i64,
 }
 
 impl ChunkRow {
+    /// A chunk of a batch that was never leased; its number and its items are the
+    /// caller's to say.
+    pub fn queued(tenant: &TenantId, batch: BatchNo, first: Option<u32>) -> ChunkRow {
+        ChunkRow {
+            no: ChunkNo(0),
+            tenant: tenant.clone(),
+            batch,
+            first,
+            count: 0,
+            state: ChunkState::Queued,
+            epoch: 0,
+            attempt: 0,
+            since_ms: None,
+            due_ms: 0,
+            done: Bits::default(),
+            unanswered: Bits::default(),
+            faulted: Bits::default(),
+            charged: None,
+        }
+    }
+
     /// How many of its items have neither an outcome nor moved.
     pub fn left(&self) -> u32 {
         self.count - self.done.count()

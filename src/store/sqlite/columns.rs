@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::bits::Bits;
 use super::super::codec::{self, BatchBody};
-use super::super::rows::{BatchRow, ChunkRow, Done, EventRow, RowKind, Undone};
+use super::super::rows::{BatchRow, Charged, ChunkRow, Done, EventRow, RowKind, Undone};
 use crate::core::lifecycle::ChunkState;
 use crate::core::rate;
 use crate::model::{Batch, BatchId, BatchNo, BatchState, ChunkNo, StoppedBy, TenantId};
@@ -15,7 +15,7 @@ use crate::model::{Batch, BatchId, BatchNo, BatchState, ChunkNo, StoppedBy, Tena
 pub(super) const BATCH: &str = "no, tenant, id, created_ms, spec, state, body";
 /// The columns of a chunk.
 pub(super) const CHUNK: &str = "no, tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, \
-                     done, unanswered, faulted, charged_minute";
+                     done, unanswered, faulted, charged_minute, charged_units";
 /// The columns of an event that are read.
 pub(super) const EVENT: &str = "no, at_ms, kind, body";
 
@@ -83,7 +83,13 @@ pub(super) fn read_chunk(row: &Row<'_>) -> Done<ChunkRow> {
         done: Bits::from_bytes(row.get_ref(10)?.as_blob()?),
         unanswered: Bits::from_bytes(row.get_ref(11)?.as_blob()?),
         faulted: Bits::from_bytes(row.get_ref(12)?.as_blob()?),
-        charged_minute: row.get(13)?,
+        charged: match row.get(13)? {
+            Some(minute) => Some(Charged {
+                minute,
+                units: row.get(14)?,
+            }),
+            None => None,
+        },
     })
 }
 

@@ -6,7 +6,7 @@ use super::super::rows::{BatchRow, ChunkRow, Done, Numbered, Rows, Undone};
 use super::super::{Appended, Into, NewBatch, Seal};
 use super::keys::{Claims, claims};
 use super::{Ledger, opened};
-use crate::core::lifecycle::{BatchEvent, ChunkState};
+use crate::core::lifecycle::BatchEvent;
 use crate::model::{Batch, BatchNo, BatchState, Progress};
 
 /// See [`Store::append`](super::super::Store::append). Of a new batch that is
@@ -77,19 +77,8 @@ impl<R: Rows> Ledger<'_, R> {
     fn enqueue(&mut self, chunk: &ReadyChunk, answered: Option<&Outcomes>) -> Done<()> {
         let mut row = ChunkRow {
             no: self.chunks.next(self.batch.no, true)?,
-            tenant: self.batch.tenant.clone(),
-            batch: self.batch.no,
-            first: Some(chunk.first),
             count: chunk.count,
-            state: ChunkState::Queued,
-            epoch: 0,
-            attempt: 0,
-            since_ms: None,
-            due_ms: 0,
-            done: Bits::default(),
-            unanswered: Bits::default(),
-            faulted: Bits::default(),
-            charged_minute: None,
+            ..ChunkRow::queued(&self.batch.tenant, self.batch.no, Some(chunk.first))
         };
         for outcomes in chunk.failed.iter().chain(answered) {
             for (position, _) in &outcomes.places {

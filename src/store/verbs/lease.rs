@@ -1,15 +1,19 @@
 //! Takes up queued chunks for sending.
 
+use std::iter;
+
 use bytes::Bytes;
 
 use super::super::bits::Bits;
-use super::super::rows::{ChunkRow, Done, Rows};
+use super::super::codec;
+use super::super::ready::count;
+use super::super::rows::{BatchRow, Charged, ChunkRow, Done, Rows};
 use super::super::{Lease, Leased, Picks};
 use super::upkeep::minute;
 use super::{Ledger, advance_chunk, remaining};
 use crate::core::lifecycle::ChunkEvent;
 use crate::core::rate::Pace;
-use crate::model::{Batch, BatchNo, BatchState, Ordering};
+use crate::model::{Atomicity, Batch, BatchNo, BatchState, Ordering, Rate};
 
 /// What a pick came to; the items of a chunk are still encoded, so that they
 /// are read on the caller's task.
@@ -26,14 +30,16 @@ pub(in crate::store) enum Pick {
 
 /// See [`Store::lease`](super::super::Store::lease).
 pub(in crate::store) fn lease(rows: &mut impl Rows, picks: &Picks, now_ms: i64) -> Done<Vec<Pick>> {
-    let batches = picks.batches.iter();
+    let rates = picks.charged.iter().copied().map(Some);
+    let rates = rates.chain(iter::repeat(None));
+    let batches = picks.batches.iter().zip(rates);
     batches
-        .map(|no| lease_one(rows, *no, picks.charged, now_ms))
+        .map(|(no, rate)| lease_one(rows, *no, rate, now_ms))
         .collect()
 }
 
-fn lease_one(rows: &mut impl Rows, no: BatchNo, charged: bool, now_ms: i64) -> Done<Pick> {
-    let Some(row) = rows.batch(no)? else {
+fn lease_one(rows: &mut impl Rows, no: BatchNo, rate: Option<Rate>, now_ms: i64) -> Done<Pick> {
+    let Some(mut row) = rows.batch(no)? else {
         return Ok(Pick::Nothing);
     };
     let counts = row.batch.progress.counts;
@@ -51,7 +57,14 @@ fn lease_one(rows: &mut impl Rows, no: BatchNo, charged: bool, now_ms: i64) -> D
     if row.batch.state == BatchState::Paused {
         return Ok(Pick::Nothing);
     }
-    let is_strict = row.batch.spec.ordering == Ordering::Strict;
+    let is_atomic = row.batch.spec.atomicity == Atomicity::AllOrNothing;
+    if is_atomic {
+        if row.batch.sealed_by.is_none() {
+            return Ok(Pick::Nothing);
+        }
+        join(rows, &mut row, now_ms)?;
+    }
+    let is_strict = row.batch.spec.ordering == Ordering::Strict && !is_atomic;
     if is_strict && counts.in_flight > 0 {
         return Ok(Pick::Nothing);
     }
@@ -66,7 +79,10 @@ fn lease_one(rows: &mut impl Rows, no: BatchNo, charged: bool, now_ms: i64) -> D
     advance_chunk(&mut chunk, ChunkEvent::Lease)?;
     chunk.epoch += 1;
     chunk.since_ms = chunk.since_ms.or(Some(now_ms));
-    chunk.charged_minute = charged.then(|| minute(now_ms));
+    chunk.charged = rate.map(|rate| Charged {
+        minute: minute(now_ms),
+        units: rate.units(chunk.left()).cast_signed(),
+    });
     let items = rows.chunk_items(chunk.no)?;
     rows.update_chunk(chunk.clone())?;
 
@@ -76,11 +92,40 @@ fn lease_one(rows: &mut impl Rows, no: BatchNo, charged: bool, now_ms: i64) -> D
         ledger.pace = Some(Pace::start(now_ms));
     }
     ledger.counts().in_flight += chunk.left();
-    if let Some(minute) = chunk.charged_minute {
-        ledger.charge(minute, i64::from(chunk.left()))?;
+    if let Some(charged) = chunk.charged {
+        ledger.charge(charged.minute, charged.units)?;
     }
     let batch = ledger.save()?;
     Ok(Pick::Chunk(Box::new((chunk, batch, items))))
+}
+
+/// Makes one chunk of all that is queued of a batch whose items stand or fall
+/// together: they came in several, and go out in one.
+fn join(rows: &mut impl Rows, row: &mut BatchRow, now_ms: i64) -> Done<()> {
+    let first = first_queued(rows, &row.batch)?;
+    if first.left() == row.batch.progress.counts.queued() {
+        return Ok(());
+    }
+    let mut joined = Vec::new();
+    while let Some(mut chunk) = rows.queued(&row.batch, i64::MIN)? {
+        let items = rows.chunk_items(chunk.no)?;
+        for (position, item) in remaining(&chunk, items)? {
+            chunk.done.add(position);
+            joined.push(item);
+        }
+        advance_chunk(&mut chunk, ChunkEvent::Emptied)?;
+        rows.update_chunk(chunk)?;
+    }
+    let chunk = ChunkRow {
+        no: row.chunks.next(row.batch.no, false)?,
+        count: count(joined.len())?,
+        // Never 0, which is for what came as it is.
+        due_ms: 1,
+        ..ChunkRow::queued(&row.batch.tenant, row.batch.no, None)
+    };
+    rows.insert_chunk(chunk, &codec::encode_items(joined))?;
+    Ledger::with(rows, row.clone(), now_ms).save()?;
+    Ok(())
 }
 
 /// The chunk to send next, or when there is one. What was put off and is due

@@ -8,8 +8,8 @@ use super::super::rows::{ChunkRow, Done, Rows};
 use super::super::{SafeToRepeat, codec};
 use super::settle::back_at;
 use super::{Ledger, Why, advance_chunk, remaining, stopped};
-use crate::core::lifecycle::{ChunkEvent, ChunkState};
-use crate::model::{ChunkNo, FailureKind, Item, Ordering};
+use crate::core::lifecycle::ChunkEvent;
+use crate::model::{Atomicity, ChunkNo, FailureKind, Item, Ordering};
 
 /// An item that may have been sent when the process died.
 fn restarted() -> Why {
@@ -71,16 +71,22 @@ impl<R: Rows> Ledger<'_, R> {
         let left = chunk.left();
         self.land(left)?;
         let maybe_sent = self.maybe_sent(remaining(&chunk, items)?);
-        if let Some(minute) = chunk.charged_minute.take() {
+        if let Some(charged) = chunk.charged {
             // These may have been, until just now.
-            self.recharge(minute, left, count(maybe_sent.len())?)?;
+            let share = charged.units * i64::from(count(maybe_sent.len())?);
+            let sent = share.unsigned_abs().div_ceil(u64::from(left.max(1)));
+            self.spend(&mut chunk, sent.cast_signed(), true)?;
         }
         let tried_for = chunk.since_ms.map_or(0, |since_ms| self.now_ms - since_ms);
         let tried_for = Duration::from_millis(tried_for.max(0).unsigned_abs());
         let target = self.batch.spec.target.clone();
-        let (mut again, in_doubt): (Vec<_>, Vec<_>) = maybe_sent
+        let (mut again, mut in_doubt): (Vec<_>, Vec<_>) = maybe_sent
             .into_iter()
             .partition(|(_, item)| safe(&target, item, tried_for));
+        if self.batch.spec.atomicity == Atomicity::AllOrNothing && !in_doubt.is_empty() {
+            // They stand or fall together.
+            in_doubt.append(&mut again);
+        }
         let attempts = chunk.attempt + 1;
         if let Some(outcomes) = stopped(&self.batch, in_doubt, attempts, |_| restarted()) {
             for (position, _) in &outcomes.places {
@@ -88,7 +94,7 @@ impl<R: Rows> Ledger<'_, R> {
             }
             self.outcomes(&outcomes)?;
         }
-        if self.batch.spec.ordering == Ordering::Strict {
+        if self.is_strict() {
             // Alone, so that those after it count no try.
             if let Some((position, item)) = again.pop() {
                 self.put_off(&mut chunk, position, item)?;
@@ -109,10 +115,16 @@ impl<R: Rows> Ledger<'_, R> {
         self.rows.update_chunk(chunk)
     }
 
+    /// One item at a time.
+    fn is_strict(&self) -> bool {
+        let spec = &self.batch.spec;
+        spec.ordering == Ordering::Strict && spec.atomicity == Atomicity::Each
+    }
+
     /// Of the items of a leased chunk, those that may have been sent: in strict
     /// order only the first without an outcome.
     fn maybe_sent(&self, mut items: Vec<(u32, Item)>) -> Vec<(u32, Item)> {
-        if self.batch.spec.ordering == Ordering::Strict {
+        if self.is_strict() {
             items.truncate(1);
         }
         items
@@ -129,19 +141,13 @@ impl<R: Rows> Ledger<'_, R> {
         }
         let row = ChunkRow {
             no: self.chunks.next(chunk.batch, false)?,
-            tenant: chunk.tenant.clone(),
-            batch: chunk.batch,
-            first: None,
             count: 1,
-            state: ChunkState::Queued,
-            epoch: 0,
             attempt: chunk.attempt + 1,
             since_ms: chunk.since_ms,
             due_ms: self.now_ms.max(1),
-            done: Bits::default(),
             unanswered,
             faulted,
-            charged_minute: None,
+            ..ChunkRow::queued(&chunk.tenant, chunk.batch, None)
         };
         self.rows.insert_chunk(row, &codec::encode_items([item]))
     }

@@ -6,7 +6,6 @@ use super::super::ready::{ReadyAgain, ReadySettle, count, mistake};
 use super::super::rows::{ChunkRow, Done, Rows};
 use super::{Ledger, advance_chunk};
 use crate::core::lifecycle::{ChunkEvent, ChunkState};
-use crate::model::ChunkNo;
 
 /// See [`Store::settle`](super::super::Store::settle).
 pub(in crate::store) fn settle(rows: &mut impl Rows, part: &ReadySettle) -> Done<Settled> {
@@ -25,9 +24,7 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: &ReadySettle) -> Done
     let left = chunk.left();
     let landed = was_left - if part.release.is_some() { 0 } else { left };
     ledger.land(landed)?;
-    if let Some(minute) = chunk.charged_minute {
-        ledger.recharge(minute, landed, part.sent)?;
-    }
+    ledger.spend(&mut chunk, part.sent, left == 0 || part.release.is_some())?;
     if let Some(outcomes) = &part.outcomes {
         if let Some(pace) = &mut ledger.pace {
             pace.record(outcomes.places.len() as u64, part.now_ms);
@@ -43,7 +40,6 @@ pub(in crate::store) fn settle(rows: &mut impl Rows, part: &ReadySettle) -> Done
     } else if let Some(due_ms) = part.release {
         advance_chunk(&mut chunk, ChunkEvent::Release)?;
         chunk.due_ms = back_at(&chunk, due_ms);
-        chunk.charged_minute = None;
     }
     ledger.rows.update_chunk(chunk)?;
     let was_stopped = ledger.batch.stopped_by.is_some();
@@ -91,21 +87,14 @@ fn moved(chunk: &ChunkRow, again: &[ReadyAgain]) -> Done<Vec<ChunkRow>> {
             }
         }
         Ok(ChunkRow {
-            no: ChunkNo(0),
-            tenant: chunk.tenant.clone(),
-            batch: chunk.batch,
-            first: None,
             count: count(again.positions.len())?,
-            state: ChunkState::Queued,
-            epoch: 0,
             attempt: chunk.attempt + u32::from(again.tried),
             since_ms: chunk.since_ms,
             // Never 0, which is for what was not put off.
             due_ms: again.due_ms.max(1),
-            done: Bits::default(),
             unanswered,
             faulted,
-            charged_minute: None,
+            ..ChunkRow::queued(&chunk.tenant, chunk.batch, None)
         })
     };
     again.iter().map(row).collect()

@@ -4,7 +4,7 @@ use super::super::Swept;
 use super::super::rows::{ChunkRow, Done, Rows};
 use super::{Ledger, Why, remaining, stopped};
 use crate::core::classify::undone;
-use crate::model::{BatchNo, FailureKind, StoppedBy};
+use crate::model::{BatchNo, FailureKind, SealedBy, StoppedBy};
 
 /// See [`Store::sweep`](super::super::Store::sweep).
 pub(in crate::store) fn sweep(
@@ -39,7 +39,11 @@ impl<R: Rows> Ledger<'_, R> {
         };
         let items = self.rows.chunk_items(chunk.no)?;
         let items = remaining(&chunk, items)?;
-        let outcomes = stopped(&self.batch, items, chunk.attempt, |at| why(&chunk, at, by));
+        let is_abandoned = self.batch.sealed_by == Some(SealedBy::Timeout);
+        let stop = stop(by, is_abandoned);
+        let outcomes = stopped(&self.batch, items, chunk.attempt, |at| {
+            why(&chunk, at, stop)
+        });
         if let Some(outcomes) = outcomes {
             for (position, _) in &outcomes.places {
                 chunk.done.add(*position);
@@ -52,10 +56,10 @@ impl<R: Rows> Ledger<'_, R> {
     }
 }
 
-/// Why an item of a chunk is not sent any more. What may have been done is said
-/// to be in doubt, or what the target said of it, whatever stopped the batch.
-fn why(chunk: &ChunkRow, at: u32, by: StoppedBy) -> Why {
-    let (kind, reason, stop) = match by {
+/// What stopped a batch: the kind of failure that this makes of its items, a word
+/// for programs and one for people.
+fn stop(by: StoppedBy, is_abandoned: bool) -> (FailureKind, &'static str, &'static str) {
+    match by {
         StoppedBy::Cancel => (
             FailureKind::Cancelled,
             "CANCELLED",
@@ -66,12 +70,26 @@ fn why(chunk: &ChunkRow, at: u32, by: StoppedBy) -> Why {
             "FAILURE_POLICY",
             "the batch's failure policy stopped it",
         ),
+        StoppedBy::Deadline if is_abandoned => (
+            FailureKind::Expired,
+            "OPEN_TIMEOUT",
+            "the batch is all-or-nothing, and was left without a seal",
+        ),
         StoppedBy::Deadline => (
             FailureKind::Expired,
             "DEADLINE_PASSED",
             "the batch's deadline passed",
         ),
-    };
+    }
+}
+
+/// Why an item of a chunk is not sent any more. What may have been done is said
+/// to be in doubt, or what the target said of it, whatever stopped the batch.
+fn why(
+    chunk: &ChunkRow,
+    at: u32,
+    (kind, reason, stop): (FailureKind, &'static str, &'static str),
+) -> Why {
     match undone(chunk.unanswered.has(at), chunk.faulted.has(at)) {
         None => (kind, reason, format!("{stop} before this item was sent")),
         Some(FailureKind::InDoubt) => (

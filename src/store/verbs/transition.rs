@@ -4,7 +4,7 @@ use super::super::Change;
 use super::super::rows::{Done, Rows};
 use super::Ledger;
 use crate::core::lifecycle::BatchEvent;
-use crate::model::{Batch, BatchNo};
+use crate::model::{Atomicity, Batch, BatchNo};
 
 /// See [`Store::transition`](super::super::Store::transition).
 pub(in crate::store) fn transition(
@@ -24,7 +24,13 @@ pub(in crate::store) fn transition(
         Change::Cancel => ledger.advance(BatchEvent::Cancel),
         Change::Pause => ledger.advance(BatchEvent::Pause),
         Change::Resume => ledger.advance(BatchEvent::Resume),
-        Change::Abandon => ledger.advance(BatchEvent::Abandon),
+        Change::Abandon => {
+            ledger.advance(BatchEvent::Abandon);
+            if ledger.batch.spec.atomicity == Atomicity::AllOrNothing {
+                // Nobody said that this is all of it.
+                ledger.advance(BatchEvent::Expire);
+            }
+        }
         // What is due is done whenever a batch is written back.
         Change::Expire => {}
         Change::KeepOpen { until_ms } => ledger.open_until_ms = Some(until_ms),

@@ -1,6 +1,6 @@
 //! What is done because time passes, and what is kept beside the logs.
 
-use super::super::rows::{Done, Rows};
+use super::super::rows::{ChunkRow, Done, Rows};
 use super::super::{Due, Prune, Spent};
 use super::Ledger;
 use crate::model::TargetName;
@@ -77,14 +77,24 @@ impl<R: Rows> Ledger<'_, R> {
         self.rows.charge(&self.batch.spec.target, minute, units)
     }
 
-    /// So many items that were charged to a minute are leased no more, of which
-    /// so many were sent, no later than now.
-    pub(super) fn recharge(&mut self, charged: i64, landed: u32, sent: u32) -> Done<()> {
+    /// So many units more of what a chunk's lease was charged were sent, no later
+    /// than now; where the lease `ends`, the rest of them was not.
+    pub(super) fn spend(&mut self, chunk: &mut ChunkRow, sent: i64, ends: bool) -> Done<()> {
+        let Some(mut charged) = chunk.charged.take() else {
+            return Ok(());
+        };
+        // A request that was refused goes again in parts: more than was thought.
+        let covered = sent.min(charged.units);
+        charged.units -= covered;
+        let freed = covered + if ends { charged.units } else { 0 };
         let now = minute(self.now_ms);
-        if charged == now {
-            return self.charge(now, i64::from(sent) - i64::from(landed));
+        if charged.minute == now {
+            self.charge(now, sent - freed)?;
+        } else {
+            self.charge(charged.minute, -freed)?;
+            self.charge(now, sent)?;
         }
-        self.charge(charged, -i64::from(landed))?;
-        self.charge(now, i64::from(sent))
+        chunk.charged = (!ends).then_some(charged);
+        Ok(())
     }
 }

@@ -161,8 +161,8 @@ impl Rows for SqliteRows {
     fn insert_chunk(&mut self, row: ChunkRow, items: &Bytes) -> Done<()> {
         let sql = "INSERT INTO chunk
             (no, tenant, batch, first, count, state, epoch, attempt, since_ms, due_ms, done,
-                unanswered, faulted, charged_minute)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                unanswered, faulted, charged_minute, charged_units)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         let mut statement = self.connection.prepare_cached(sql)?;
         statement.execute(params![
             row.no.0,
@@ -178,7 +178,8 @@ impl Rows for SqliteRows {
             row.done.as_bytes(),
             row.unanswered.as_bytes(),
             row.faulted.as_bytes(),
-            row.charged_minute,
+            row.charged.map(|charged| charged.minute),
+            row.charged.map_or(0, |charged| charged.units),
         ])?;
         let sql = "INSERT INTO chunk_items (chunk, tenant, items) VALUES (?1, ?2, ?3)";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -188,7 +189,8 @@ impl Rows for SqliteRows {
 
     fn update_chunk(&mut self, row: ChunkRow) -> Done<()> {
         let sql = "UPDATE chunk SET state = ?2, epoch = ?3, attempt = ?4, since_ms = ?5,
-            due_ms = ?6, done = ?7, unanswered = ?8, faulted = ?9, charged_minute = ?10
+            due_ms = ?6, done = ?7, unanswered = ?8, faulted = ?9, charged_minute = ?10,
+            charged_units = ?11
             WHERE no = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let changed = statement.execute(params![
@@ -201,7 +203,8 @@ impl Rows for SqliteRows {
             row.done.as_bytes(),
             row.unanswered.as_bytes(),
             row.faulted.as_bytes(),
-            row.charged_minute,
+            row.charged.map(|charged| charged.minute),
+            row.charged.map_or(0, |charged| charged.units),
         ])?;
         one(changed, "chunk")?;
         if row.is_done_trying() {
