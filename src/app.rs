@@ -21,7 +21,7 @@ use crate::model::TargetName;
 use crate::observe::Board;
 use crate::rpc::{self, Rooms, ServeSpec};
 use crate::store::{Bounds, MemoryStore, SafeToRepeat, SqliteStore, Store, StoreError};
-use crate::target::{Catalog, Each, Entry, Http, Target};
+use crate::target::{Catalog, Each, Entry, Grpc, Http, Target};
 use crate::time::wall_ms;
 use crate::wake::Wake;
 
@@ -295,7 +295,13 @@ fn catalog(config: Config) -> anyhow::Result<Catalog> {
                     http.with_context(|| format!("target `{}`", target.name))?,
                 ))
             }
-            TargetKind::HttpBatch(_) | TargetKind::Grpc(_) | TargetKind::Postgres(_) => {
+            TargetKind::Grpc(grpc) => {
+                let grpc = Grpc::new(grpc.as_ref()).map_err(anyhow::Error::msg);
+                Arc::new(Each::new(
+                    grpc.with_context(|| format!("target `{}`", target.name))?,
+                ))
+            }
+            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => {
                 anyhow::bail!("target `{}`: not there yet", target.name)
             }
         };

@@ -540,6 +540,15 @@ fn minimal_for(path: &str) -> &'static str {
     let kind = of_table(path.split('.').nth(2).unwrap_or_default());
     match kind {
         "http" => MINIMAL,
+        "grpc" => {
+            r#"
+[targets.guests]
+kind = "grpc"
+url = "https://guests.example.com"
+limits = ["100/s"]
+grpc.method = "shop.v1.GuestService/CreateGuest"
+"#
+        }
         other => panic!("no least of the kind {other} is known here"),
     }
 }

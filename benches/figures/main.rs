@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_mins(4);
 type Measure = for<'r> fn(&'r mut Report) -> LocalBoxFuture<'r, anyhow::Result<()>>;
 
 /// Every case: its name, what it is about, what measures it.
-const CASES: [(&str, &str, Measure); 13] = [
+const CASES: [(&str, &str, Measure); 14] = [
     (
         "accept",
         "items of 200 bytes made durable through BatchSubmitStream, on 4 streams",
@@ -62,6 +62,11 @@ const CASES: [(&str, &str, Measure); 13] = [
         "dispatch",
         "one HTTP request an item, to a target that answers at once",
         |r| cases::dispatch::dispatch(r).boxed_local(),
+    ),
+    (
+        "grpc",
+        "one gRPC call an item, from JSON, to a service that answers at once",
+        |r| cases::grpc::grpc(r).boxed_local(),
     ),
     (
         "rate",

@@ -28,8 +28,8 @@ use crate::model::{Cost, Limit, Pace, TargetName};
 
 pub use error::{ConfigError, Problem};
 pub use kind::{
-    ConnectConfig, GrpcConfig, HttpBatchConfig, HttpConfig, Identity, PostgresConfig, Protocol,
-    TargetKind,
+    ConnectConfig, GrpcConfig, GrpcMethod, GrpcMethods, HttpBatchConfig, HttpConfig, Identity,
+    PostgresConfig, Protocol, TargetKind,
 };
 pub use reference::{Key, KeyDefault, KeyValue, reference, reference_markdown};
 pub use secret::{Env, Origin};

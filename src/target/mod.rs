@@ -23,6 +23,7 @@ use crate::model::{Chunk, Item, Refusal, Reply};
 pub use bulk::{Bounds, Bulk, Many, Said, Together};
 pub use catalog::{Catalog, Entry};
 pub use each::{Each, Key};
+pub use grpc::Grpc;
 pub use http::Http;
 pub use wire::{Ahead, Hints, Incoming, Permit, Stop, Wire, wire};
 

@@ -5,6 +5,7 @@ pub mod dispatch;
 pub mod durable;
 pub mod fair;
 pub mod growth;
+pub mod grpc;
 pub mod guests;
 pub mod latency;
 pub mod queued;

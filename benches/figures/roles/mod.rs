@@ -4,6 +4,7 @@ pub mod at_once;
 pub mod client;
 pub mod direct;
 pub mod echo;
+pub mod grpc;
 pub mod post;
 pub mod sqlite;
 pub mod target;
@@ -27,6 +28,13 @@ pub enum Role {
         /// Where the target listens.
         port: u16,
     },
+    /// A gRPC service. Answers `()` with what [`grpc::Came`].
+    GrpcService,
+    /// A bare tonic client. Answers [`grpc::Job`].
+    GrpcDirect {
+        /// Where the service listens.
+        port: u16,
+    },
     /// A bare loop that writes to SQLite. Answers [`sqlite::Job`].
     Sqlite,
     /// Flowgate's rooms around a target that costs nothing.
@@ -46,6 +54,8 @@ impl Role {
             Role::Client { port } => client::play(port).await,
             Role::Echo(says) => echo::play(says).await,
             Role::Direct { port } => direct::play(port).await,
+            Role::GrpcService => grpc::serve().await,
+            Role::GrpcDirect { port } => grpc::call(port).await,
             Role::Sqlite => sqlite::play().await,
             Role::AtOnce(keeps) => at_once::play(keeps).await,
             Role::Post { port } => post::play(port).await,

@@ -1,6 +1,7 @@
 //! `flowgate check`: reads a configuration and says what it comes to, or what
 //! is wrong with it.
 
+mod grpc;
 mod http;
 
 use std::fmt::{self, Display};
@@ -113,9 +114,8 @@ impl Summary<'_> {
         let (chunk, retry) = (target.chunk_items, &target.retry);
         let operation = match &target.kind {
             TargetKind::Http(http) => http::operation(http),
-            TargetKind::HttpBatch(_) | TargetKind::Grpc(_) | TargetKind::Postgres(_) => {
-                String::new()
-            }
+            TargetKind::Grpc(grpc) => grpc::operation(grpc),
+            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => String::new(),
         };
         writeln!(f, "target {}: {operation}", target.name)?;
         self.quota(f, target)?;
@@ -147,7 +147,8 @@ impl Summary<'_> {
         line(f, "  when down", breaker(&target.breaker))?;
         match &target.kind {
             TargetKind::Http(http) => http::lines(f, http)?,
-            TargetKind::HttpBatch(_) | TargetKind::Grpc(_) | TargetKind::Postgres(_) => {}
+            TargetKind::Grpc(grpc) => grpc::lines(f, grpc)?,
+            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => {}
         }
         self.headers(f, target)
     }
@@ -224,7 +225,8 @@ impl Summary<'_> {
             .any(|header| header.origin != Origin::Configuration);
         let connect = match &target.kind {
             TargetKind::Http(http) => Some(&http.connect),
-            TargetKind::HttpBatch(_) | TargetKind::Grpc(_) | TargetKind::Postgres(_) => None,
+            TargetKind::Grpc(grpc) => Some(&grpc.connect),
+            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => None,
         };
         if has_secret && connect.is_some_and(http::is_in_the_clear) {
             line(

@@ -7,7 +7,7 @@ mod http_batch;
 mod postgres;
 
 pub use connect::{ConnectConfig, Identity, Protocol};
-pub use grpc::GrpcConfig;
+pub use grpc::{GrpcConfig, GrpcMethod, GrpcMethods};
 pub use http::HttpConfig;
 pub use http_batch::HttpBatchConfig;
 pub use postgres::PostgresConfig;

@@ -17,7 +17,11 @@ const ID_LIMIT: usize = 1024;
 const DECODINGS: usize = 3;
 
 /// A refusal of one field of an item.
-pub(super) fn refusal(reason: &'static str, field: &str, message: impl Into<String>) -> Refusal {
+pub(in crate::target) fn refusal(
+    reason: &'static str,
+    field: &str,
+    message: impl Into<String>,
+) -> Refusal {
     let message = message.into();
     Refusal::new(Code::InvalidArgument, reason, message.clone()).field(field, message)
 }
@@ -173,7 +177,7 @@ pub(super) fn header(
 }
 
 /// The value of a header, from text of a caller.
-pub(super) fn value(text: &str) -> Result<HeaderValue, &'static str> {
+pub(in crate::target) fn value(text: &str) -> Result<HeaderValue, &'static str> {
     if text.len() > VALUE_LIMIT {
         return Err("a header's value has at most 8192 bytes");
     }

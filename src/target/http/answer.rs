@@ -171,7 +171,11 @@ fn text(headers: &HeaderMap, name: &http::HeaderName) -> Option<String> {
 }
 
 /// A body in the form that the item used, if it can have that; else as bytes.
-fn payload(content_type: Option<String>, body: Bytes, form: Option<Form>) -> Option<Payload> {
+pub(in crate::target) fn payload(
+    content_type: Option<String>,
+    body: Bytes,
+    form: Option<Form>,
+) -> Option<Payload> {
     if body.is_empty() {
         return None;
     }

@@ -29,6 +29,8 @@ pub(in crate::target) struct Client {
     timeout: Duration,
     /// Bytes of a body that are kept.
     body_limit: usize,
+    /// Bytes of a body beyond those that are read for what comes after it.
+    skip_limit: usize,
     reading: Reading,
 }
 
@@ -40,6 +42,56 @@ pub(in crate::target) struct Answered {
     pub body: Body,
     /// What came after the body; empty where nothing did, or the body was cut.
     pub trailers: HeaderMap,
+    /// Why it was not read to its end, where it was not.
+    pub cut: Option<Cut>,
+}
+
+/// Why an answer was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::target) enum Cut {
+    /// It is longer than is read.
+    TooLong,
+    /// It did not end in time.
+    Timeout,
+    /// The target, or the connection, ended it.
+    Lost,
+}
+
+/// What is told of a request's way: the permit that it goes out by.
+pub(in crate::target) trait Leave: Send {
+    /// As [`Permit::written`].
+    fn written(&mut self);
+    /// As [`Permit::unwritten`].
+    fn unwritten(&mut self) -> bool;
+    /// As [`Permit::answered`].
+    fn answered(&mut self, hints: Hints);
+}
+
+impl Leave for Permit {
+    fn written(&mut self) {
+        Permit::written(self);
+    }
+
+    fn unwritten(&mut self) -> bool {
+        Permit::unwritten(self)
+    }
+
+    fn answered(&mut self, hints: Hints) {
+        Permit::answered(self, hints);
+    }
+}
+
+/// For requests that carry no item, and so need no leave.
+pub(in crate::target) struct Free;
+
+impl Leave for Free {
+    fn written(&mut self) {}
+
+    fn unwritten(&mut self) -> bool {
+        true
+    }
+
+    fn answered(&mut self, _: Hints) {}
 }
 
 impl Client {
@@ -60,8 +112,16 @@ impl Client {
             pool: Pool::new(dialer, connect.idle_timeout),
             timeout,
             body_limit,
+            skip_limit: 0,
             reading,
         })
+    }
+
+    /// Reads on past what is kept of a body, by up to so many bytes, for what
+    /// comes after it.
+    pub(in crate::target) fn skipping(mut self, bytes: usize) -> Client {
+        self.skip_limit = bytes;
+        self
     }
 
     /// Sends a request, which is rendered for the version of the connection that
@@ -73,7 +133,7 @@ impl Client {
     /// where the request cannot be rendered.
     pub(in crate::target) async fn exchange(
         &self,
-        permit: &mut Permit,
+        permit: &mut impl Leave,
         render: impl Fn(Version) -> Result<Request<Full<Bytes>>, Refusal>,
     ) -> Result<Answered, Reply> {
         let mut fresh = false;
@@ -111,7 +171,7 @@ impl Client {
     /// The rest of an answer.
     async fn read(
         &self,
-        permit: &mut Permit,
+        permit: &mut impl Leave,
         response: Response<Incoming>,
         mut connection: Connection,
         deadline: Instant,
@@ -124,22 +184,63 @@ impl Client {
             let message = "the target switched protocols, which it was not asked to".to_owned();
             return Err(unknown("BAD_RESPONSE", message));
         }
-        let mut trailers = HeaderMap::new();
-        let limit = self.body_limit;
-        let body = collect(body, &mut connection, limit, deadline, &mut trailers).await;
-        if !body.truncated {
-            self.pool.give_back(connection);
-        }
-        Ok(Answered {
+        let mut answered = Answered {
             status: head.status,
             headers: head.headers,
-            body,
-            trailers,
-        })
+            body: Body::default(),
+            trailers: HeaderMap::new(),
+            cut: None,
+        };
+        let read = self.collect(body, &mut connection, &mut answered);
+        if timeout_at(deadline, read).await.is_err() {
+            answered.cut = Some(Cut::Timeout);
+        }
+        match answered.cut {
+            None => self.pool.give_back(connection),
+            Some(_) => answered.body.truncated = true,
+        }
+        Ok(answered)
+    }
+
+    /// Reads a body up to a limit; what is beyond is left unread, so that a body
+    /// without an end has one here.
+    async fn collect(&self, mut body: Incoming, from: &mut Connection, answered: &mut Answered) {
+        let mut skipped = 0;
+        while !body.is_end_stream() {
+            let mut data = match from.frame(&mut body).await {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => data,
+                    Err(frame) => {
+                        answered.trailers = frame.into_trailers().unwrap_or_default();
+                        continue;
+                    }
+                },
+                None => break,
+                Some(Err(_)) => {
+                    answered.cut = Some(Cut::Lost);
+                    break;
+                }
+            };
+            let kept = &mut answered.body;
+            let room = self.body_limit - kept.bytes.len();
+            kept.truncated |= data.len() > room;
+            skipped += data.len().saturating_sub(room);
+            data.truncate(room);
+            append(&mut kept.bytes, data);
+            if skipped > self.skip_limit {
+                answered.cut = Some(Cut::TooLong);
+                break;
+            }
+        }
     }
 
     /// What a request without an answer proves.
-    fn lost(&self, error: &hyper::Error, connection: &Connection, permit: &mut Permit) -> Reply {
+    fn lost(
+        &self,
+        error: &hyper::Error,
+        connection: &Connection,
+        permit: &mut impl Leave,
+    ) -> Reply {
         let message = told(error);
         if was_refused(error) {
             // The target has seen it and says that it has not acted on it.
@@ -163,42 +264,6 @@ impl Client {
 
 fn unsent(unreachable: Unreachable) -> Reply {
     Reply::Unsent(cause(unreachable.reason, unreachable.message))
-}
-
-/// Reads a body up to a limit; what is beyond is left unread, so that a body
-/// without an end has one here.
-async fn collect(
-    mut body: Incoming,
-    connection: &mut Connection,
-    limit: usize,
-    deadline: Instant,
-    trailers: &mut HeaderMap,
-) -> Body {
-    let mut kept = Body::default();
-    while !body.is_end_stream() {
-        let mut data = match timeout_at(deadline, connection.frame(&mut body)).await {
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => data,
-                Err(frame) => {
-                    *trailers = frame.into_trailers().unwrap_or_default();
-                    continue;
-                }
-            },
-            Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => {
-                kept.truncated = true;
-                break;
-            }
-        };
-        let room = limit - kept.bytes.len();
-        kept.truncated = data.len() > room;
-        data.truncate(room);
-        append(&mut kept.bytes, data);
-        if kept.truncated {
-            break;
-        }
-    }
-    kept
 }
 
 fn append(kept: &mut Bytes, data: Bytes) {

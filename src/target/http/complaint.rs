@@ -241,7 +241,7 @@ fn field(value: &Value) -> Option<String> {
 }
 
 /// From `guests.0.email`, `guests[0].email` or `$.guests[0].email`.
-fn dotted(path: &str) -> String {
+pub(in crate::target) fn dotted(path: &str) -> String {
     let path = path.strip_prefix("$.").unwrap_or(path);
     join("payload", path.split('.'))
 }
@@ -263,7 +263,7 @@ fn join<'a>(root: &str, steps: impl Iterator<Item = &'a str>) -> String {
 
 /// Text of a stranger's, made fit to be shown on one line: at most `limit`
 /// characters, without controls and marks that turn the direction of writing.
-pub(super) fn clean(text: &str, limit: usize) -> String {
+pub(in crate::target) fn clean(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit * 4));
     let mut count = 0;
     let mut gap = false;

@@ -9,11 +9,11 @@
 //! - written and no head of an answer, or one that is not HTTP: unknown
 //! - a head: its status line is the answer, even if the body is cut
 
-mod admit;
-mod answer;
-mod client;
-mod complaint;
-mod connect;
+pub(in crate::target) mod admit;
+pub(in crate::target) mod answer;
+pub(in crate::target) mod client;
+pub(in crate::target) mod complaint;
+pub(in crate::target) mod connect;
 mod http1;
 mod pool;
 mod request;
@@ -137,7 +137,7 @@ fn not_rendered(error: &http::Error) -> Refusal {
     admit::refusal("INVALID_REQUEST", "payload", error.to_string())
 }
 
-fn refused(refusal: Refusal) -> Reply {
+pub(in crate::target) fn refused(refusal: Refusal) -> Reply {
     Reply::Refused(Box::new(Cause {
         reason: refusal.reason.to_owned(),
         message: refusal.message,
@@ -146,11 +146,11 @@ fn refused(refusal: Refusal) -> Reply {
     }))
 }
 
-fn unknown(reason: &str, message: String) -> Reply {
+pub(in crate::target) fn unknown(reason: &str, message: String) -> Reply {
     Reply::Unknown(cause(reason, message))
 }
 
-fn cause(reason: &str, message: String) -> Box<Cause> {
+pub(in crate::target) fn cause(reason: &str, message: String) -> Box<Cause> {
     Box::new(Cause {
         reason: reason.to_owned(),
         message,
