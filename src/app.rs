@@ -21,7 +21,7 @@ use crate::model::TargetName;
 use crate::observe::Board;
 use crate::rpc::{self, Rooms, ServeSpec};
 use crate::store::{Bounds, MemoryStore, SafeToRepeat, SqliteStore, Store, StoreError};
-use crate::target::{Catalog, Each, Entry, Grpc, Http, Target};
+use crate::target::{Bulk, Catalog, Each, Entry, Grpc, Http, HttpBatch, Target};
 use crate::time::wall_ms;
 use crate::wake::Wake;
 
@@ -301,7 +301,13 @@ fn catalog(config: Config) -> anyhow::Result<Catalog> {
                     grpc.with_context(|| format!("target `{}`", target.name))?,
                 ))
             }
-            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => {
+            TargetKind::HttpBatch(batch) => {
+                let batch = HttpBatch::new(batch).map_err(anyhow::Error::msg);
+                Arc::new(Bulk::new(
+                    batch.with_context(|| format!("target `{}`", target.name))?,
+                ))
+            }
+            TargetKind::Postgres(_) => {
                 anyhow::bail!("target `{}`: not there yet", target.name)
             }
         };

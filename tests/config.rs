@@ -509,6 +509,90 @@ fn no_error_shows_a_secret() {
     }
 }
 
+#[rustfmt::skip] // One mistake, one line; what is said of it, the next.
+const BATCH_MISTAKES: &[(&str, &str)] = &[
+    ("batch.preset = \"resent\"",
+        "targets.guests.batch.preset: `resent` is not known here; did you mean `resend`?"),
+    ("batch.max_items = 0",
+        "targets.guests.batch.max_items: 0 does not do; write a number from 1 to 1000"),
+    ("batch.results = \"data\"",
+        "targets.guests.batch.results: this is not a JSON pointer; write e.g. `/error/code`"),
+    ("batch.results = \"/a~b\"",
+        "targets.guests.batch.results: in a JSON pointer, write `~0` for `~`"),
+    ("batch.wrap = '[1]'",
+        "targets.guests.batch.wrap: this is not a JSON object"),
+    ("batch.wrap = '{\"a\": 1}'",
+        "targets.guests.batch.items: there is something else at `` already: that is where the array of the items goes"),
+    ("batch = { wrap = '{\"a\": 1}', items = \"/a\" }",
+        "targets.guests.batch.items: there is something else at `/a` already"),
+    ("batch.format = \"entries\"",
+        "targets.guests.batch: `entry_payload` is missing; write where an item's payload goes"),
+    ("batch = { format = \"entries\", entry_payload = \"/a\", entry_id = \"/a/b\" }",
+        "targets.guests.batch: there is something else at `/a` already"),
+    ("batch.entry_key = \"/key\"",
+        "targets.guests.batch.entry_key: this is for `format = \"entries\"`; leave it out"),
+    ("batch.item_path = \"/x\"",
+        "targets.guests.batch.item_path: this is for `format = \"requests\"`; leave it out"),
+    ("batch.entry = '{}'",
+        "targets.guests.batch.entry: an item's payload is the element itself"),
+    ("batch.preset = \"graph\"",
+        "targets.guests.batch: there is nothing that items could do; write `item_path`, or `allow_calls = true`"),
+    ("batch = { preset = \"graph\", item_path = \"/u\", entry = '{\"id\": 1}' }",
+        "targets.guests.batch.entry: `id` is each request's own; leave it out"),
+    ("allow_calls = true",
+        "targets.guests.allow_calls: this is for items that are requests of their own"),
+    ("actions.create.path = \"/x\"",
+        "targets.guests.actions: this is for items that are requests of their own"),
+    ("batch.join = \"id\"",
+        "targets.guests.batch.join: write where a result has the id of its item"),
+    ("batch = { result_status = \"/s\", result_error = \"/e\" }",
+        "targets.guests.batch.result_error: where each result has a status, that decides"),
+    ("batch.failure_index = \"/i\"",
+        "targets.guests.batch.failure_index: this is of no use without `failures`; write both"),
+    ("batch.max_bytes = \"1GiB\"",
+        "targets.guests.batch.max_bytes: `1GiB` is too much; write at most `64MiB`"),
+    ("batch.content_type = \"a\\nb\"",
+        "targets.guests.batch.content_type: this is not a media type"),
+    ("chunk_items = 101",
+        "targets.guests.chunk_items: "),
+    ("batch.results_at = \"/a\"",
+        "targets.guests.batch.results_at: there is no such key; did you mean `results`?"),
+];
+
+#[test]
+fn each_mistake_of_a_batch_is_told_with_what_would_be_right() {
+    for (lines, says) in BATCH_MISTAKES {
+        let text = format!("{}{lines}\n", minimal_for("targets.NAME.batch.items"));
+        let said = problems(&text);
+        let is_told = said.iter().any(|line| line.contains(says));
+        assert!(is_told, "{lines}: {said:#?}");
+    }
+    let said = problems(&with("batch.max_items = 3"));
+    assert!(
+        said[0].contains("a target of the kind `http` has no such key"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_chunk_is_a_request_of_the_target_and_costs_one() {
+    let text = format!(
+        "{}batch.max_items = 70\n",
+        minimal_for("targets.NAME.batch.items")
+    );
+    let target = &parse(&text).targets[0];
+    assert_eq!((target.chunk_items, target.concurrency), (70, 16));
+    assert_eq!(target.cost, flowgate::model::Cost::REQUEST);
+}
+
+#[test]
+fn the_example_of_batch_endpoints_is_taken() {
+    let env = |_: &str| Some("secret".to_owned());
+    let text = include_str!("../examples/http_batch.toml");
+    let config = Config::parse(text, Path::new(""), &env);
+    assert!(config.is_ok(), "{config:?}");
+}
+
 #[test]
 fn the_example_is_taken_and_says_when_its_secret_is_missing() {
     let text = include_str!("../examples/flowgate.toml");
@@ -548,6 +632,10 @@ url = "https://guests.example.com"
 limits = ["100/s"]
 grpc.method = "shop.v1.GuestService/CreateGuest"
 "#
+        }
+        "http_batch" => {
+            "[targets.guests]\nkind = \"http_batch\"\nurl = \"https://api.example.com/v1\"\n\
+             path = \"/batch\"\nlimits = [\"100/s\"]\n"
         }
         other => panic!("no least of the kind {other} is known here"),
     }

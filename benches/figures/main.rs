@@ -74,6 +74,11 @@ const CASES: [(&str, &str, Measure); 14] = [
         |r| cases::rate::rate(r).boxed_local(),
     ),
     (
+        "http_batch",
+        "50 items a request, to a target that takes 5 ms a request",
+        |r| cases::http_batch::http_batch(r).boxed_local(),
+    ),
+    (
         "guests",
         "500 records through an API that takes 100 a second",
         |r| cases::guests::guests(r).boxed_local(),

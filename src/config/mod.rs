@@ -28,8 +28,9 @@ use crate::model::{Cost, Limit, Pace, TargetName};
 
 pub use error::{ConfigError, Problem};
 pub use kind::{
-    ConnectConfig, GrpcConfig, GrpcMethod, GrpcMethods, HttpBatchConfig, HttpConfig, Identity,
-    PostgresConfig, Protocol, TargetKind,
+    ConnectConfig, Element, Embed, GrpcConfig, GrpcMethod, GrpcMethods, HttpBatchConfig,
+    HttpConfig, Identity, Join, PostgresConfig, Protocol, Results, Slot, SubRequest, TargetKind,
+    Urls,
 };
 pub use reference::{Key, KeyDefault, KeyValue, reference, reference_markdown};
 pub use secret::{Env, Origin};

@@ -7,5 +7,7 @@ pub mod fair;
 pub mod headers;
 pub mod json;
 pub mod lifecycle;
+pub mod pointer;
 pub mod rate;
 pub mod slice;
+pub mod template;

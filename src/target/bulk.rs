@@ -82,6 +82,9 @@ pub enum Said {
     /// Something in the request is at fault, it was not said which item, and
     /// nothing of it was done.
     Refused(Box<Cause>),
+    /// Nothing of the request was done, because of the items that have a reply;
+    /// the others may go again without them. At least one has a reply.
+    Culprits(Vec<Option<Reply>>),
 }
 
 /// A target that sends a chunk in as few requests as it may. Requests are
@@ -113,8 +116,8 @@ impl<M: Many> Bulk<M> {
             };
             // The call is gone after a panic; all it shares is the connections,
             // which keep nothing of it.
-            let call = AssertUnwindSafe(self.many.call(request, &mut permit));
-            let said = call.catch_unwind().await;
+            let call = async { self.many.call(request, &mut permit).await };
+            let said = AssertUnwindSafe(call).catch_unwind().await;
             let said = said.unwrap_or_else(|_| Said::All(panicked(wire.written(items.start))));
             match said {
                 Said::Each(replies) => tell_each(wire, items, replies),
@@ -126,6 +129,16 @@ impl<M: Many> Bulk<M> {
                 Said::TooLarge(cause) | Said::Refused(cause) => {
                     tell_all(wire, items, &Reply::Refused(cause));
                 }
+                Said::Culprits(replies) if chunk.is_atomic => {
+                    let reply = |reply: Option<Reply>| reply.or_else(|| Some(rolled_back()));
+                    tell_each(wire, items, replies.into_iter().map(reply).collect());
+                }
+                Said::Culprits(replies) if replies.iter().any(Option::is_some) => {
+                    permit.undone();
+                    self.without(chunk, items, replies, wire).await;
+                }
+                // Nobody is at fault, it seems, and nothing was said.
+                Said::Culprits(replies) => tell_each(wire, items, replies),
             }
         }
         .boxed()
@@ -133,13 +146,45 @@ impl<M: Many> Bulk<M> {
 
     async fn halves(&self, chunk: &Chunk, items: Range<u32>, wire: &Wire) {
         let middle = items.start + items.len().div_ceil(2) as u32;
-        for half in [items.start..middle, middle..items.end] {
+        self.again(chunk, [items.start..middle, middle..items.end], wire)
+            .await;
+    }
+
+    /// Sends these again, one after the other.
+    async fn again(
+        &self,
+        chunk: &Chunk,
+        requests: impl IntoIterator<Item = Range<u32>, IntoIter: Send>,
+        wire: &Wire,
+    ) {
+        for items in requests {
             // What has no permit goes back to the queue.
-            let Ok(permit) = wire.permit(half.clone()).await else {
+            let Ok(permit) = wire.permit(items.clone()).await else {
                 return;
             };
-            self.some(chunk, half, permit, wire).await;
+            self.some(chunk, items, permit, wire).await;
         }
+    }
+
+    /// Tells those that have a reply, and sends those between them again: items
+    /// of a request are next to each other in their chunk.
+    async fn without(
+        &self,
+        chunk: &Chunk,
+        items: Range<u32>,
+        replies: Vec<Option<Reply>>,
+        wire: &Wire,
+    ) {
+        let mut rest: Vec<Range<u32>> = Vec::new();
+        let mut replies = replies.into_iter();
+        for at in items {
+            match (replies.next().flatten(), rest.last_mut()) {
+                (Some(reply), _) => wire.reply(at, reply),
+                (None, Some(last)) if last.end == at => last.end = at + 1,
+                (None, _) => rest.push(at..at + 1),
+            }
+        }
+        self.again(chunk, rest, wire).await;
     }
 
     /// What goes into each request.
@@ -232,6 +277,15 @@ fn tell_all(wire: &Wire, items: Range<u32>, reply: &Reply) {
     }
 }
 
+/// What is said of an item of which nothing was done because of another.
+pub(super) fn rolled_back() -> Reply {
+    Reply::RolledBack(Box::new(Cause {
+        reason: "ANOTHER_REFUSED".to_owned(),
+        message: "another item of the batch was refused, and so nothing was done".to_owned(),
+        ..Cause::default()
+    }))
+}
+
 /// An answer without a word of one of the items.
 fn nothing_said() -> Reply {
     Reply::Unknown(Box::new(Cause {
@@ -240,3 +294,6 @@ fn nothing_said() -> Reply {
         ..Cause::default()
     }))
 }
+
+#[cfg(test)]
+mod tests;

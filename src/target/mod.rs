@@ -25,6 +25,7 @@ pub use catalog::{Catalog, Entry};
 pub use each::{Each, Key};
 pub use grpc::Grpc;
 pub use http::Http;
+pub use http_batch::HttpBatch;
 pub use wire::{Ahead, Hints, Incoming, Permit, Stop, Wire, wire};
 
 /// A downstream.

@@ -7,6 +7,7 @@ pub mod fair;
 pub mod growth;
 pub mod grpc;
 pub mod guests;
+pub mod http_batch;
 pub mod latency;
 pub mod queued;
 pub mod rate;

@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
@@ -49,6 +50,8 @@ pub struct Manner {
     pub limit: Option<usize>,
     /// With the time on the machine's clock, in nanoseconds, as the body.
     pub tells_time: bool,
+    /// With an array of as many results as the request's array has items.
+    pub answers_each: bool,
 }
 
 /// What it can be asked.
@@ -241,7 +244,7 @@ async fn answer(request: Request<Incoming>, api: &Api) -> Response<Full<Bytes>> 
     let path = head.uri.path();
     let is_within = api.with(path, |ledger| ledger.note(came, api.manner.limit));
     // Read to its end, so that the connection can be used again.
-    let _ = body.collect().await;
+    let asked = body.collect().await;
     let delay = match path {
         SLOW_PATH => SLOW,
         _ => Duration::from_millis(api.manner.delay_ms),
@@ -252,6 +255,12 @@ async fn answer(request: Request<Incoming>, api: &Api) -> Response<Full<Bytes>> 
     let now = now_ns();
     api.with(path, |ledger| ledger.answering_ns += now - came);
     let (status, body) = match is_within {
+        true if api.manner.answers_each => {
+            let asked = asked.map(|body| body.to_bytes()).unwrap_or_default();
+            let items: Vec<&RawValue> = serde_json::from_slice(&asked).unwrap_or_default();
+            let results = vec![r#"{"id":"i-1"}"#; items.len()].join(",");
+            (StatusCode::OK, Bytes::from(format!("[{results}]")))
+        }
         true if api.manner.tells_time => (StatusCode::CREATED, Bytes::from(now.to_string())),
         true => (StatusCode::CREATED, Bytes::from_static(br#"{"id":"i-1"}"#)),
         false => (

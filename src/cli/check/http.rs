@@ -14,6 +14,19 @@ pub(super) fn operation(http: &HttpConfig) -> String {
 
 /// All that is its own.
 pub(super) fn lines(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
+    reached(f, http)?;
+    repeating(f, http)?;
+    actions(f, http)?;
+    calls(f, http)?;
+    line(
+        f,
+        "  replies",
+        format_args!("kept up to {}", show_size(http.reply_limit)),
+    )
+}
+
+/// How it is reached.
+pub(super) fn reached(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
     line(
         f,
         "  time-outs",
@@ -24,15 +37,7 @@ pub(super) fn lines(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Resul
             show_duration(http.connect.idle_timeout)
         ),
     )?;
-    trust(f, &http.connect)?;
-    repeating(f, http)?;
-    actions(f, http)?;
-    calls(f, http)?;
-    line(
-        f,
-        "  replies",
-        format_args!("kept up to {}", show_size(http.reply_limit)),
-    )
+    trust(f, &http.connect)
 }
 
 pub(super) fn url(connect: &ConnectConfig, path: &str) -> String {
@@ -82,17 +87,20 @@ fn repeating(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
         "  sent again",
         format_args!("after a 5xx or no answer: {again}"),
     )?;
-    if http.repeatable || http.idempotency_header.is_some() {
-        return Ok(());
+    match http.repeatable || http.idempotency_header.is_some() {
+        true => Ok(()),
+        false => not_repeated(f),
     }
-    line(
-        f,
-        "",
-        "else a 5xx ends UNAVAILABLE, no answer ends IN_DOUBT",
-    )
 }
 
-fn actions(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
+/// What becomes of what is not sent again.
+pub(super) fn not_repeated(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let says = "else a 5xx ends UNAVAILABLE, no answer ends IN_DOUBT";
+    line(f, "", says)
+}
+
+/// How actions are done.
+pub(super) fn actions(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
     let mut label = "  actions";
     for (verb, name) in [
         (Verb::Create, "create"),
@@ -108,7 +116,8 @@ fn actions(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
     Ok(())
 }
 
-fn calls(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
+/// What items may ask for.
+pub(super) fn calls(f: &mut fmt::Formatter<'_>, http: &HttpConfig) -> fmt::Result {
     let headers: Vec<&str> = http
         .allow_headers
         .iter()

@@ -3,6 +3,7 @@
 
 mod grpc;
 mod http;
+mod http_batch;
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
@@ -115,7 +116,8 @@ impl Summary<'_> {
         let operation = match &target.kind {
             TargetKind::Http(http) => http::operation(http),
             TargetKind::Grpc(grpc) => grpc::operation(grpc),
-            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => String::new(),
+            TargetKind::HttpBatch(batch) => http_batch::operation(batch),
+            TargetKind::Postgres(_) => String::new(),
         };
         writeln!(f, "target {}: {operation}", target.name)?;
         self.quota(f, target)?;
@@ -148,7 +150,8 @@ impl Summary<'_> {
         match &target.kind {
             TargetKind::Http(http) => http::lines(f, http)?,
             TargetKind::Grpc(grpc) => grpc::lines(f, grpc)?,
-            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => {}
+            TargetKind::HttpBatch(batch) => http_batch::lines(f, batch)?,
+            TargetKind::Postgres(_) => {}
         }
         self.headers(f, target)
     }
@@ -226,7 +229,8 @@ impl Summary<'_> {
         let connect = match &target.kind {
             TargetKind::Http(http) => Some(&http.connect),
             TargetKind::Grpc(grpc) => Some(&grpc.connect),
-            TargetKind::HttpBatch(_) | TargetKind::Postgres(_) => None,
+            TargetKind::HttpBatch(batch) => Some(&batch.http.connect),
+            TargetKind::Postgres(_) => None,
         };
         if has_secret && connect.is_some_and(http::is_in_the_clear) {
             line(

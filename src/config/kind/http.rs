@@ -10,7 +10,7 @@ use super::ConnectConfig;
 use crate::model::Verb;
 
 /// An HTTP API that takes one item a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "independent switches of the operator's"

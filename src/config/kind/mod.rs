@@ -9,7 +9,7 @@ mod postgres;
 pub use connect::{ConnectConfig, Identity, Protocol};
 pub use grpc::{GrpcConfig, GrpcMethod, GrpcMethods};
 pub use http::HttpConfig;
-pub use http_batch::HttpBatchConfig;
+pub use http_batch::{Element, Embed, HttpBatchConfig, Join, Results, Slot, SubRequest, Urls};
 pub use postgres::PostgresConfig;
 
 /// The kinds of downstream.

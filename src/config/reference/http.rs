@@ -1,14 +1,14 @@
 //! The keys of targets that are spoken to over HTTP.
 
 use super::KeyDefault::{Is, Required, Words};
-use super::{CALLS, HTTP, HTTPS, Key, KeyValue, METHODS, PROTOCOLS, of};
+use super::{CALLS, HTTPS, Key, KeyValue, METHODS, PROTOCOLS, of};
 
 #[rustfmt::skip] // One key, one paragraph.
 pub(super) const KEYS: &[Key] = &[
     of(HTTPS, "targets.NAME.method", KeyValue::Word(METHODS), Is("\"POST\""),
-        "The method for an item that does not say what to do."),
+        "The method for an item that does not say what to do; of `http_batch`, for the request that carries the items."),
     of(HTTPS, "targets.NAME.path", KeyValue::Text, Required,
-        "The path, below `url`, for an item that does not say what to do; it may have a query."),
+        "The path, below `url`, for an item that does not say what to do; of `http_batch`, for the request that carries the items. It may have a query."),
     of(CALLS, "targets.NAME.idle_timeout", KeyValue::Duration, Is("\"4s\""),
         "How long a connection is kept without a request. Shorter than the target keeps it, or a request may meet its closing."),
     of(HTTPS, "targets.NAME.protocol", KeyValue::Word(PROTOCOLS), Is("\"auto\""),
@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
         "The header in which the target takes an idempotency key, e.g. `\"Idempotency-Key\"`: the item's own, else one made for it. With it, an item without an answer is sent again."),
     of(CALLS, "targets.NAME.key_window", KeyValue::Duration, Is("\"24h\""),
         "How long the target knows a key: an item without an answer is sent again only within that from its first send. Only with `idempotency_header`."),
-    of(HTTP, "targets.NAME.idempotent_methods", KeyValue::Flag, Is("true"),
+    of(HTTPS, "targets.NAME.idempotent_methods", KeyValue::Flag, Is("true"),
         "Sending a GET, PUT or DELETE twice does no harm."),
     of(HTTPS, "targets.NAME.allow_calls", KeyValue::Flag, Is("false"),
         "Items may bring a method and path of their own (`http`), below `url`."),

@@ -15,6 +15,8 @@ use std::sync::LazyLock;
 
 use super::key::{KeyPath, Step};
 
+pub(super) use http_batch::{EMBEDS, FORMATS, JOINS, PRESETS, REFUSALS, URLS};
+
 /// A key of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -127,8 +129,6 @@ fn matches(pattern: &str, steps: &[Step]) -> bool {
 pub(super) const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// The kinds of target.
 pub(super) const KINDS: &[&str] = &["http", "http_batch", "grpc", "postgres"];
-/// The kind that sends each item as an HTTP request of its own.
-const HTTP: &[&str] = &["http"];
 /// The kinds that send HTTP requests of the operator's making.
 const HTTPS: &[&str] = &["http", "http_batch"];
 /// The kinds whose requests have headers.

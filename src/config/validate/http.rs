@@ -65,7 +65,12 @@ impl Check<'_> {
     }
 
     /// A path below the base, with a place for the resource's id or without.
-    fn template(&mut self, at: &KeyPath, given: String, with_id: bool) -> Option<String> {
+    pub(super) fn template(
+        &mut self,
+        at: &KeyPath,
+        given: String,
+        with_id: bool,
+    ) -> Option<String> {
         let fault = path_fault(&given, with_id);
         if let Some(message) = fault {
             self.fault(at, message);

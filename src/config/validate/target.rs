@@ -99,7 +99,8 @@ impl Check<'_> {
             }
             1 => {
                 let batch = self.http_batch(at, name, file)?;
-                (TargetKind::HttpBatch(Box::new(batch)), Requests::EACH)
+                let requests = batch.requests();
+                (TargetKind::HttpBatch(Box::new(batch)), requests)
             }
             2 => {
                 let grpc = self.grpc(at, name, file)?;

@@ -28,7 +28,7 @@ pub(in crate::target) fn refusal(
 
 /// Checks a path with its query, that comes from a caller: below a base it
 /// stays below it, whoever reads it.
-pub(super) fn path(text: &str) -> Result<(), Refusal> {
+pub(in crate::target) fn path(text: &str) -> Result<(), Refusal> {
     let wrong = |message: String| Err(refusal("INVALID_PATH", "http.path", message));
     if text.len() > PATH_LIMIT {
         let got = text.len();
@@ -104,7 +104,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A resource id as one segment of a path.
-pub(super) fn segment(id: &str) -> Result<String, Refusal> {
+pub(in crate::target) fn segment(id: &str) -> Result<String, Refusal> {
     let wrong = |message: &str| {
         Err(refusal(
             "INVALID_RESOURCE_ID",
@@ -137,7 +137,7 @@ pub(super) fn segment(id: &str) -> Result<String, Refusal> {
 
 /// A header that comes from a caller. `allowed` are those that the target
 /// takes, `key` is the one that carries the idempotency key.
-pub(super) fn header(
+pub(in crate::target) fn header(
     name: &str,
     value: &str,
     allowed: &[HeaderName],

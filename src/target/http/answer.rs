@@ -180,8 +180,7 @@ pub(in crate::target) fn payload(
         return None;
     }
     let form = match form {
-        Some(Form::Json) if is_struct(&body) => Form::Json,
-        Some(Form::JsonText) if is_json(&body) => Form::JsonText,
+        Some(Form::Json | Form::JsonText) if is_json(&body) => json(&body, form),
         None if content_type.as_deref().is_some_and(says_json) && is_json(&body) => Form::JsonText,
         _ => Form::Raw,
     };
@@ -192,8 +191,21 @@ pub(in crate::target) fn payload(
     })
 }
 
+/// The form of what is JSON.
+pub(in crate::target) fn json(body: &[u8], form: Option<Form>) -> Form {
+    let is_struct = || {
+        let is_object = body.trim_ascii_start().first() == Some(&b'{');
+        is_object && nesting(body) <= STRUCT_NESTING
+    };
+    match form {
+        Some(Form::Json) if is_struct() => Form::Json,
+        Some(Form::Json | Form::Raw) => Form::Raw,
+        Some(Form::JsonText) | None => Form::JsonText,
+    }
+}
+
 /// Whether a media type is JSON or something made of it.
-pub(super) fn says_json(content_type: &str) -> bool {
+pub(in crate::target) fn says_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
@@ -202,12 +214,6 @@ pub(super) fn says_json(content_type: &str) -> bool {
 fn is_json(body: &[u8]) -> bool {
     // JSON text is UTF-8, which skipping a string does not check.
     std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
-}
-
-fn is_struct(body: &[u8]) -> bool {
-    body.trim_ascii_start().first() == Some(&b'{')
-        && is_json(body)
-        && nesting(body) <= STRUCT_NESTING
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ const FIELDS: [&str; 8] = [
 
 /// What a target complained of.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Complaint {
+pub(in crate::target) struct Complaint {
     /// In its own words, where it had some.
     pub message: Option<String>,
     /// The fields that it named.
@@ -62,7 +62,7 @@ pub(super) struct Complaint {
 
 impl Complaint {
     /// Reads a body of the given media type.
-    pub(super) fn read(content_type: Option<&str>, body: &[u8]) -> Complaint {
+    pub(in crate::target) fn read(content_type: Option<&str>, body: &[u8]) -> Complaint {
         let content_type = content_type.unwrap_or_default();
         if content_type.starts_with("text/plain") {
             let text = clean(&String::from_utf8_lossy(body), MESSAGE_LIMIT);

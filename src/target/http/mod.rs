@@ -16,7 +16,7 @@ pub(in crate::target) mod complaint;
 pub(in crate::target) mod connect;
 mod http1;
 mod pool;
-mod request;
+pub(in crate::target) mod request;
 
 use std::time::Duration;
 
@@ -38,11 +38,34 @@ pub struct Http {
     client: Client,
     reading: Reading,
     operation: String,
-    honours_keys: bool,
-    /// For how long from the first send.
-    key_window: Duration,
-    repeatable: bool,
-    idempotent_methods: bool,
+    repeats: Repeats,
+}
+
+/// What is safe to send again.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::target) struct Repeats {
+    /// Whatever it is.
+    pub always: bool,
+    /// A GET, PUT or DELETE.
+    pub by_method: bool,
+    /// What goes with its key.
+    pub by_key: bool,
+    /// For how long a key is known, from the first send.
+    pub key_window: Duration,
+}
+
+impl Repeats {
+    /// For how long what has this method may be sent again.
+    pub(in crate::target) fn how_long(self, method: impl FnOnce() -> Option<Method>) -> Duration {
+        if self.always || (self.by_method && method().is_some_and(|method| is_idempotent(&method)))
+        {
+            Duration::MAX
+        } else if self.by_key {
+            self.key_window
+        } else {
+            Duration::ZERO
+        }
+    }
 }
 
 impl Http {
@@ -62,10 +85,12 @@ impl Http {
             client: Client::new(&config.connect, timeout, limit, reading)?,
             reading,
             operation: format!("{} {}", config.method, config.path),
-            honours_keys: config.idempotency_header.is_some(),
-            key_window: config.key_window,
-            repeatable: config.repeatable,
-            idempotent_methods: config.idempotent_methods,
+            repeats: Repeats {
+                always: config.repeatable,
+                by_method: config.idempotent_methods,
+                by_key: config.idempotency_header.is_some(),
+                key_window: config.key_window,
+            },
         })
     }
 
@@ -102,22 +127,12 @@ impl Single for Http {
     }
 
     fn repeatable_for(&self, item: &Item) -> Duration {
-        let by_method = || {
-            self.requests
-                .plan(item)
-                .is_ok_and(|plan| is_idempotent(&plan.method))
-        };
-        if self.repeatable || (self.idempotent_methods && by_method()) {
-            Duration::MAX
-        } else if self.honours_keys {
-            self.key_window
-        } else {
-            Duration::ZERO
-        }
+        let method = || self.requests.plan(item).ok().map(|plan| plan.method);
+        self.repeats.how_long(method)
     }
 
     fn honours_keys(&self) -> bool {
-        self.honours_keys
+        self.repeats.by_key
     }
 
     fn call<'a>(&'a self, item: &'a Item, key: Key<'a>, permit: Permit) -> BoxFuture<'a, Reply> {
@@ -133,7 +148,7 @@ fn is_idempotent(method: &Method) -> bool {
 }
 
 /// Cannot be: every part of a request is checked when it is planned.
-fn not_rendered(error: &http::Error) -> Refusal {
+pub(in crate::target) fn not_rendered(error: &http::Error) -> Refusal {
     admit::refusal("INVALID_REQUEST", "payload", error.to_string())
 }
 

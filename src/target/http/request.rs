@@ -29,7 +29,7 @@ const METHODS: [Method; 5] = [
 const ID: &str = "{id}";
 
 /// How the requests of one target look.
-pub(super) struct Requests {
+pub(in crate::target) struct Requests {
     scheme: Scheme,
     authority: Authority,
     /// The base's path, without a slash at its end.
@@ -47,24 +47,26 @@ pub(super) struct Requests {
 }
 
 /// What becomes of one item.
-pub(super) struct Plan<'a> {
+pub(in crate::target) struct Plan<'a> {
     pub method: Method,
-    path: PathAndQuery,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    content_type: Option<HeaderValue>,
+    /// With the base's path.
+    pub path: PathAndQuery,
+    /// Those that the item brings.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub content_type: Option<HeaderValue>,
     item: &'a Item,
 }
 
 impl Plan<'_> {
     /// How the item's payload was written.
-    pub(super) fn form(&self) -> Option<Form> {
+    pub(in crate::target) fn form(&self) -> Option<Form> {
         self.item.payload.as_ref().map(|payload| payload.form)
     }
 }
 
 impl Requests {
     /// For a target that is configured so. The error says what would be right.
-    pub(super) fn new(config: &HttpConfig) -> Result<Requests, String> {
+    pub(in crate::target) fn new(config: &HttpConfig) -> Result<Requests, String> {
         let parts = config.connect.base.clone().into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err("the base is a whole address, e.g. `https://api.example/v1`".to_owned());
@@ -108,8 +110,18 @@ impl Requests {
         })
     }
 
+    /// The base's path, without a slash at its end.
+    pub(in crate::target) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The header that carries an item's key, where there is one.
+    pub(in crate::target) fn key_header(&self) -> Option<&HeaderName> {
+        self.key.as_ref()
+    }
+
     /// What becomes of an item, or why nothing can.
-    pub(super) fn plan<'a>(&self, item: &'a Item) -> Result<Plan<'a>, Refusal> {
+    pub(in crate::target) fn plan<'a>(&self, item: &'a Item) -> Result<Plan<'a>, Refusal> {
         let (method, path, headers) = match &item.operation {
             Operation::Target => (self.method.clone(), self.path.clone(), Vec::new()),
             Operation::Action(action) => {
@@ -142,14 +154,43 @@ impl Requests {
     }
 
     /// The request itself, for a connection of the given version.
-    pub(super) fn render(
+    pub(in crate::target) fn render(
         &self,
         plan: &Plan<'_>,
         key: impl Display,
         version: Version,
     ) -> Result<Request<Full<Bytes>>, http::Error> {
+        let mut headers = plan.headers.clone();
+        let content_type = plan.content_type.clone();
+        headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
+        if let Some(name) = &self.key {
+            headers.push((name.clone(), HeaderValue::try_from(key.to_string())?));
+        }
+        let payload = plan.item.payload.as_ref();
+        let body = payload.map(|payload| payload.body.clone());
+        let parts = (&plan.method, &plan.path);
+        self.request(parts, headers, body.unwrap_or_default(), version)
+    }
+
+    /// A request of the target's own, for whatever it carries.
+    pub(in crate::target) fn own(
+        &self,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Bytes,
+        version: Version,
+    ) -> Result<Request<Full<Bytes>>, http::Error> {
+        self.request((&self.method, &self.path), headers, body, version)
+    }
+
+    fn request(
+        &self,
+        (method, path): (&Method, &PathAndQuery),
+        more: Vec<(HeaderName, HeaderValue)>,
+        body: Bytes,
+        version: Version,
+    ) -> Result<Request<Full<Bytes>>, http::Error> {
         let mut headers = self.fixed.clone();
-        let mut uri = Uri::builder().path_and_query(plan.path.clone());
+        let mut uri = Uri::builder().path_and_query(path.clone());
         if version == Version::HTTP_2 {
             uri = uri
                 .scheme(self.scheme.clone())
@@ -157,22 +198,14 @@ impl Requests {
         } else {
             headers.insert(HOST, self.host.clone());
         }
-        for (name, value) in &plan.headers {
-            headers.insert(name.clone(), value.clone());
+        for (name, value) in more {
+            headers.insert(name, value);
         }
-        if let Some(content_type) = &plan.content_type {
-            headers.insert(CONTENT_TYPE, content_type.clone());
-        }
-        if let Some(name) = &self.key {
-            headers.insert(name.clone(), HeaderValue::try_from(key.to_string())?);
-        }
-        let payload = plan.item.payload.as_ref();
-        let body = payload.map(|payload| payload.body.clone());
         let mut request = Request::builder()
-            .method(plan.method.clone())
+            .method(method.clone())
             .uri(uri.build()?)
             .version(version)
-            .body(Full::new(body.unwrap_or_default()))?;
+            .body(Full::new(body))?;
         *request.headers_mut() = headers;
         Ok(request)
     }
