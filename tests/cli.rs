@@ -3,8 +3,13 @@
 
 #[path = "cli/fake.rs"]
 mod fake;
+#[path = "support/http_target.rs"]
+#[allow(dead_code, reason = "each suite uses some of it")]
+mod http_target;
 #[path = "cli/lifecycle.rs"]
 mod lifecycle;
+#[path = "cli/validation.rs"]
+mod validation;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -26,6 +26,7 @@ mod payload;
 mod plan;
 mod problem;
 mod record;
+mod rehearse;
 mod report;
 mod resubmit;
 mod show;

@@ -1,8 +1,9 @@
 //! Payloads as text: for tables, for files, and back.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use prost_types::{Struct, Value, value::Kind};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::proto::payload::Content;
@@ -59,16 +60,35 @@ pub fn fields(item: &Item) -> Vec<(String, String)> {
     }
 }
 
-/// The fields of an item whose payload is one flat object of strings.
-pub fn strings(payload: &Payload) -> Option<Vec<(String, String)>> {
-    let object: serde_json::Map<_, _> = serde_json::from_str(&json(payload)?).ok()?;
-    object
-        .into_iter()
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => Some((name, text)),
-            _ => None,
-        })
-        .collect()
+/// The fields of a payload that is one object, each as JSON text.
+pub fn members(payload: &Payload) -> Option<Vec<(String, Box<RawValue>)>> {
+    let Members(members) = serde_json::from_str(&json(payload)?).ok()?;
+    Some(members)
+}
+
+/// An object in its order, with its values as they are written.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Members, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        from.deserialize_map(Object)
+    }
 }
 
 fn object_to_json(object: &Struct) -> serde_json::Value {
@@ -159,8 +179,12 @@ mod tests {
 
     #[test]
     fn only_a_flat_object_of_strings_is_a_row() {
-        assert!(strings(&of(r#"{"a":"1"}"#)).is_some());
-        assert!(strings(&of(r#"{"a":1}"#)).is_none());
-        assert!(strings(&of("[]")).is_none());
+        let members = members(&of(r#"{"b":"1","a":1.10}"#)).unwrap();
+        let members: Vec<_> = members
+            .iter()
+            .map(|(name, value)| (&name[..], value.get()))
+            .collect();
+        assert_eq!(members, [("b", "\"1\""), ("a", "1.10")]);
+        assert!(super::members(&of("[]")).is_none());
     }
 }

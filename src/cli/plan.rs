@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-use super::source::{self, Checked, Format, Shape};
+use super::source::{self, Checked, Columns, Format, Shape};
 use super::submit::Args;
 
 /// What is to be done, as far as the file alone says it.
@@ -37,6 +38,7 @@ impl Plan {
             delimiter: args.delimiter,
             id_column: args.id_column.clone(),
             key_column: args.key_column.clone(),
+            columns: None,
         };
         let checked = if stdin {
             None
@@ -58,6 +60,23 @@ impl Plan {
             request_id,
             checked,
         })
+    }
+}
+
+impl Plan {
+    /// Takes into account what the target's schema says of columns. Nothing is
+    /// sent of a file that has others.
+    pub fn know(&mut self, columns: Columns, file: &Path) -> anyhow::Result<()> {
+        let names = self
+            .checked
+            .as_ref()
+            .and_then(|checked| checked.columns.as_ref());
+        if let Some(names) = names {
+            let checked = columns.check(names.iter().map(String::as_str));
+            checked.with_context(|| file.display().to_string())?;
+        }
+        self.shape.columns = Some(Arc::new(columns));
+        Ok(())
     }
 }
 
@@ -98,6 +117,7 @@ mod tests {
             delimiter: None,
             id_column: None,
             key_column: None,
+            columns: None,
         }
     }
 

@@ -36,6 +36,16 @@ pub fn ending(batch: &Batch) -> Ending {
 pub fn report(tally: &Tally, batch: &Batch, lines: &Lines, page: Page) -> String {
     let mut text = summary(batch, page);
     text.push_str(&circumstances(tally, batch));
+    text.push_str(&failures_of(tally, lines, page, "Failed rows"));
+    if tally.failed > 0 {
+        text.push_str(&advice::next(tally, batch, page.failed_file));
+    }
+    text
+}
+
+/// The failures by cause, and the first rows that failed.
+fn failures_of(tally: &Tally, lines: &Lines, page: Page, heading: &str) -> String {
+    let mut text = String::new();
     if !tally.causes.is_empty() {
         let _ = write!(text, "\n{}\n", page.paint.bold("Failures"));
         text.push_str(&causes(tally, page));
@@ -43,18 +53,33 @@ pub fn report(tally: &Tally, batch: &Batch, lines: &Lines, page: Page) -> String
     if !tally.rows.is_empty() {
         let failed = tally.failed as usize;
         let heading = if tally.rows.len() < failed {
-            format!("Failed rows (the first {} of {failed})", tally.rows.len())
+            format!("{heading} (the first {} of {failed})", tally.rows.len())
         } else {
-            "Failed rows".to_owned()
+            heading.to_owned()
         };
         let _ = write!(text, "\n{}\n", page.paint.bold(&heading));
         let rows = tally.rows.iter().map(|(index, row)| (*index, row));
         text.push_str(&failures::table(rows, lines, page.width));
         text.push('\n');
     }
-    if tally.failed > 0 {
-        text.push_str(&advice::next(tally, batch, page.failed_file));
-    }
+    text
+}
+
+/// The report on rows that were only looked at.
+pub fn looked_at(tally: &Tally, rows: u32, lines: &Lines, page: Page) -> String {
+    let failed = tally.failed;
+    let valid = format!("{} valid", rows.saturating_sub(failed));
+    let invalid = format!("{failed} invalid");
+    let mut text = format!(
+        "{}, {}; nothing was sent (--validate-only)\n",
+        page.paint.good(&valid),
+        if failed > 0 {
+            page.paint.bad(&invalid)
+        } else {
+            invalid
+        }
+    );
+    text.push_str(&failures_of(tally, lines, page, "Invalid rows"));
     text
 }
 

@@ -4,9 +4,12 @@ use std::io::Write;
 
 use anyhow::bail;
 use csv::Writer;
+use serde_json::value::RawValue;
 
 use super::record::{Output, write_line};
-use super::source::{ERROR_COLUMN, Enclosed, Envelope, Format, ID_COLUMN, KEY_COLUMN};
+use super::source::{
+    Columns, ERROR_COLUMN, Enclosed, Envelope, Format, ID_COLUMN, KEY_COLUMN, Sent,
+};
 use super::{payload, show, tally};
 use crate::proto::item_result::Outcome;
 use crate::proto::{Item, ItemResult};
@@ -19,18 +22,22 @@ pub enum FailedItems {
         rows: Box<Writer<Output>>,
         /// As the first item has them.
         columns: Option<Vec<String>>,
+        /// What `submit` will know of them.
+        known: Box<Columns>,
     },
     /// An envelope each.
     Jsonl(Output),
 }
 
 impl FailedItems {
-    /// Begins a file.
-    pub fn new(output: Output, form: Format) -> FailedItems {
+    /// Begins a file. What is known of the target's columns is what `submit`
+    /// reads it with.
+    pub fn new(output: Output, form: Format, known: Columns) -> FailedItems {
         match form {
             Format::Csv => FailedItems::Csv {
                 rows: Box::new(Writer::from_writer(output)),
                 columns: None,
+                known: Box::new(known),
             },
             _ => FailedItems::Jsonl(output),
         }
@@ -60,28 +67,37 @@ impl FailedItems {
                     error: Some(error),
                 },
             ),
-            FailedItems::Csv { rows, columns } => {
-                let Some(mut cells) = row(item) else {
+            FailedItems::Csv {
+                rows,
+                columns,
+                known,
+            } => {
+                let Some(mut cells) = row(item, known) else {
                     bail!(
-                        "item {} is not a flat object of strings: write .jsonl instead of .csv",
+                        "item {} has what a row of CSV cannot say: write .jsonl instead of .csv",
                         result.index
                     );
                 };
                 cells.push((ERROR_COLUMN.to_owned(), super::terminal::clean(&error)));
-                let names: Vec<_> = cells.iter().map(|(name, _)| name.clone()).collect();
-                match columns {
-                    None => {
-                        rows.write_record(&names)?;
-                        *columns = Some(names);
-                    }
-                    Some(columns) if *columns == names => {}
-                    Some(_) => bail!(
+                if columns.is_none() {
+                    let names = cells
+                        .iter()
+                        .map(|(name, _)| name.clone())
+                        .collect::<Vec<_>>();
+                    rows.write_record(&names)?;
+                    *columns = Some(names);
+                }
+                let columns = columns.as_deref().unwrap_or_default();
+                let cell = |name: &String| cells.iter().find(|(other, _)| other == name);
+                let found: Vec<_> = columns.iter().filter_map(cell).collect();
+                if found.len() != columns.len() || found.len() != cells.len() {
+                    bail!(
                         "item {} has other columns than the one before it: write .jsonl instead \
                          of .csv",
                         result.index
-                    ),
+                    );
                 }
-                rows.write_record(cells.iter().map(|(_, value)| value))?;
+                rows.write_record(found.iter().map(|(_, value)| value))?;
                 Ok(())
             }
         }
@@ -98,7 +114,7 @@ impl FailedItems {
 }
 
 /// An item as a row, where that loses nothing.
-fn row(item: &Item) -> Option<Vec<(String, String)>> {
+fn row(item: &Item, known: &Columns) -> Option<Vec<(String, String)>> {
     if item.operation.is_some() {
         return None;
     }
@@ -109,14 +125,38 @@ fn row(item: &Item) -> Option<Vec<(String, String)>> {
     if !item.idempotency_key.is_empty() {
         cells.push((KEY_COLUMN.to_owned(), item.idempotency_key.clone()));
     }
-    let fields = payload::strings(item.payload.as_ref()?)?;
+    let fields = payload::members(item.payload.as_ref()?)?;
     // A header needs names, and ours must stay ours.
     let fits = |name: &String| !name.trim().is_empty() && !name.starts_with('$');
     if fields.is_empty() || !fields.iter().all(|(name, _)| fits(name)) {
         return None;
     }
-    cells.extend(fields);
+    let names: Vec<String> = fields.iter().map(|(name, _)| name.clone()).collect();
+    for (name, value) in fields {
+        let cell = cell(&name, &value, known)?;
+        cells.push((name, cell));
+    }
+    let left_out = known.absent_when_empty();
+    let left_out = left_out.filter(|name| !names.iter().any(|other| other == name));
+    cells.extend(left_out.map(|name| (name.to_owned(), String::new())));
     Some(cells)
+}
+
+/// A value as a cell from which `submit` makes the same value.
+fn cell(name: &str, value: &RawValue, known: &Columns) -> Option<String> {
+    let json = value.get();
+    let text = match json.as_bytes()[0] {
+        b'"' => serde_json::from_str(json).ok()?,
+        b'n' => String::new(),
+        _ => json.to_owned(),
+    };
+    let same = match known.sent(name, &text) {
+        Sent::Text(_) => json.starts_with('"'),
+        Sent::Json(sent) => sent == json,
+        Sent::Null => json == "null",
+        Sent::Absent => false,
+    };
+    same.then_some(text)
 }
 
 #[cfg(test)]
@@ -125,21 +165,27 @@ mod tests {
     use super::super::source::{Shape, read};
     use super::super::tally::testing::{bad, item};
     use super::*;
+    use std::sync::Arc;
 
     fn failed_file(form: Format, results: &[ItemResult]) -> anyhow::Result<String> {
+        known_file(form, results, &Columns::default())
+    }
+
+    fn known_file(form: Format, results: &[ItemResult], known: &Columns) -> anyhow::Result<String> {
         let kept = Kept::default();
-        let mut file = FailedItems::new(Box::new(kept.clone()), form);
+        let mut file = FailedItems::new(Box::new(kept.clone()), form, known.clone());
         results.iter().try_for_each(|result| file.add(result))?;
         file.flush()?;
         Ok(kept.text())
     }
 
-    fn read_back(form: Format, text: &str) -> Vec<Item> {
+    fn read_back(form: Format, text: &str, known: &Columns) -> Vec<Item> {
         let shape = Shape {
             format: form,
             delimiter: None,
             id_column: None,
             key_column: None,
+            columns: Some(Arc::new(known.clone())),
         };
         let mut items = Vec::new();
         read(text.as_bytes(), &shape, &mut |row| {
@@ -171,7 +217,44 @@ mod tests {
         for form in [Format::Csv, Format::Jsonl] {
             let text = failed_file(form, &failing(&items)).unwrap();
             assert!(text.contains("email: is not valid"), "{text}");
-            assert_eq!(read_back(form, &text), items, "{text}");
+            assert_eq!(read_back(form, &text, &Columns::default()), items, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_schema_types_is_read_back_too_and_nothing_is_bent() {
+        let schema = r#"{"required": ["name"], "properties": {
+            "name": {"type": "string"}, "age": {"type": "integer"}, "tags": {"type": "array"},
+            "price": {"type": "number"}, "nick": {"type": ["string", "null"]}}}"#;
+        let known = Columns::of("crm", schema);
+        // As submit made them: the second had no age, the third an odd one.
+        let items = [
+            r#"{"name":"00123","age":41,"price":1.10,"nick":null,"tags":["a",1]}"#,
+            r#"{"name":"true","price":12345678901234567890123,"nick":"N","tags":[]}"#,
+            r#"{"name":"","age":"old","nick":null}"#,
+        ]
+        .map(item);
+        let text = known_file(Format::Csv, &failing(&items), &known).unwrap();
+        let back = read_back(Format::Csv, &text, &known);
+        let value = |item: &Item| -> serde_json::Value {
+            let text = payload::json(item.payload.as_ref().unwrap()).unwrap();
+            serde_json::from_str(&text).unwrap()
+        };
+        for (back, item) in back.iter().zip(&items) {
+            assert_eq!(value(back), value(item), "{text}");
+        }
+        assert!(
+            text.contains(",1.10,") && text.contains(",12345678901234567890123,"),
+            "{text}"
+        );
+        // A text where a number would be read, and the other way round.
+        for bent in [
+            r#"{"name":"a","age":"41"}"#,
+            r#"{"name":7}"#,
+            r#"{"name":"a","nick":""}"#,
+        ] {
+            let error = known_file(Format::Csv, &failing(&[item(bent)]), &known).unwrap_err();
+            assert!(error.to_string().contains(".jsonl"), "{error}");
         }
     }
 

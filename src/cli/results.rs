@@ -10,11 +10,11 @@ use tonic::transport::Channel;
 
 use super::record::{self, Recorder};
 use super::resubmit::FailedItems;
-use super::source::Format;
-use super::{Problem, Session, show};
+use super::source::{Columns, Format};
+use super::{Problem, Session, show, targets};
 use crate::proto::batch_service_client::BatchServiceClient;
 use crate::proto::{
-    FailureKind, GetBatchRequest, ItemResult, ListBatchResultsRequest, ResultView,
+    Batch, FailureKind, GetBatchRequest, ItemResult, ListBatchResultsRequest, ResultView,
     item_result::Outcome,
 };
 
@@ -68,11 +68,15 @@ pub async fn run(args: Args, session: &Session) -> anyhow::Result<ExitCode> {
         .as_deref()
         .map_or(Ok(Format::Jsonl), record::form_of)?;
     let mut client = session.server.batches().await?;
-    let finished = is_finished(&mut client, &args.id).await?;
+    let batch = batch(&mut client, &args.id).await?;
     let mut file = Draft::of(args.output.as_deref());
     let mut written = 0u64;
     if args.failed {
-        let mut items = FailedItems::new(file.output()?, form);
+        let known = match form {
+            Format::Csv => known(&batch, session).await,
+            _ => Columns::default(),
+        };
+        let mut items = FailedItems::new(file.output()?, form, known);
         let mut in_doubt = 0u32;
         each(&mut client, &args, |result| {
             in_doubt += u32::from(kind(result) == Some(FailureKind::InDoubt));
@@ -100,7 +104,7 @@ pub async fn run(args: Args, session: &Session) -> anyhow::Result<ExitCode> {
         results.flush()?;
     }
     file.keep()?;
-    if !finished {
+    if !show::is_final(batch.state()) {
         eprintln!("the batch is still running: these are the results so far");
     }
     if let (Some(path), false) = (&args.output, session.quiet) {
@@ -114,16 +118,20 @@ pub async fn run(args: Args, session: &Session) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn is_finished(
-    client: &mut BatchServiceClient<Channel>,
-    batch_id: &str,
-) -> anyhow::Result<bool> {
+async fn batch(client: &mut BatchServiceClient<Channel>, batch_id: &str) -> anyhow::Result<Batch> {
     let request = GetBatchRequest {
         batch_id: batch_id.to_owned(),
     };
     let answer = client.get_batch(request).await.map_err(Problem::from)?;
-    let batch = answer.into_inner().batch.unwrap_or_default();
-    Ok(show::is_final(batch.state()))
+    Ok(answer.into_inner().batch.unwrap_or_default())
+}
+
+/// What `submit` will know of the columns.
+async fn known(batch: &Batch, session: &Session) -> Columns {
+    let target = batch.spec.as_ref().map_or("", |spec| &spec.target);
+    // The target may be gone by now: the rows are still there to be had.
+    let columns = targets::columns(target, session).await;
+    columns.ok().flatten().unwrap_or_default()
 }
 
 /// Hands on each result that is asked for, page by page.

@@ -8,12 +8,13 @@ use super::plan::Plan;
 use super::source::Format;
 use super::stops::Stops;
 use super::submission::Submission;
-use super::{Ending, Session};
+use super::{Ending, Session, rehearse, targets};
 
 const EXAMPLES: &str = "\
 Files:
   CSV (.csv, .tsv)      the first line names the columns; every value is sent as a string, so
-                        00123 stays 00123. `;` and tab are recognised, others by --delimiter.
+                        00123 stays 00123, but for columns of which the target's schema says
+                        that they are something else: 41, true, [1,2]. `;` and tab are recognised, others by --delimiter.
                         Columns `$id`, `$key` and `$error`, as `flowgate results --failed`
                         writes them, are the item's id, its key, and for people only.
   JSON lines (.jsonl)   one object a line, sent exactly as it stands; or an envelope,
@@ -29,11 +30,12 @@ there already keeps its deadline and what it stops at.
 Examples:
   flowgate submit guests.csv --target crm
   flowgate submit orders.jsonl --target erp --key-column order_no --label run=nightly
+  flowgate submit guests.csv --target crm --validate-only
   flowgate submit guests.csv --target crm --results out.csv
   flowgate submit prices.csv --target shop --deadline 30m --stop-at-share 10%
   export-users | flowgate submit - --format jsonl --target directory --detach
 
-Exit status: 0 all succeeded (or --detach), 2 some failed, 1 anything else, 130 after Ctrl-C.";
+Exit status: 0 all succeeded (or --detach), 2 some failed (or are invalid), 1 anything else, 130 after Ctrl-C.";
 
 /// Failed rows on a screen, unless more are asked for.
 const MAX_FAILURES: usize = 20;
@@ -78,6 +80,10 @@ pub struct Args {
     /// they come.
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
+    /// Only have the rows looked at by the server, and show those that it would
+    /// not take. Nothing is sent to the target, and there is no batch.
+    #[arg(long, conflicts_with_all = ["new", "request_id", "detach"])]
+    pub validate_only: bool,
     /// When the batch is to stop, and in which order it is sent.
     #[command(flatten)]
     pub stops: Stops,
@@ -101,6 +107,7 @@ impl Args {
             request_id: None,
             detach: false,
             results: None,
+            validate_only: false,
             stops: Stops::default(),
             shown: Shown {
                 max_failures: MAX_FAILURES,
@@ -150,8 +157,16 @@ pub fn label(given: &str) -> Result<(String, String), String> {
 
 /// Submits, follows and reports. Ctrl-C ends the following, not the batch.
 pub async fn run(args: Args, session: &Session) -> anyhow::Result<Ending> {
-    let plan = Plan::of(&args)?;
+    let mut plan = Plan::of(&args)?;
     let mut client = session.server.batches().await?;
+    if plan.shape.format == Format::Csv
+        && let Some(columns) = targets::columns(&args.target, session).await?
+    {
+        plan.know(columns, &args.file)?;
+    }
+    if args.validate_only {
+        return rehearse::run(args, plan, &mut client, session).await;
+    }
     let mut submission = Submission::begin(args, plan, session)?;
     let mut stop = Stop::on_ctrl_c();
     let ended = submission.run(&mut client, &mut stop).await;

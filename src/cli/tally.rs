@@ -111,7 +111,8 @@ impl Tally {
         self.progress.failed.max(self.failed)
     }
 
-    fn result(&mut self, result: &ItemResult) {
+    /// Adds the result of an item.
+    pub fn result(&mut self, result: &ItemResult) {
         self.replayed += u32::from(result.replayed);
         let failure = match &result.outcome {
             Some(Outcome::Success(_)) => {
@@ -193,11 +194,20 @@ pub fn violations(failure: &Failure) -> Vec<(String, String)> {
                 .into_iter()
                 .map(|violation| {
                     let field = violation.field;
-                    let short = field.strip_prefix("payload.").unwrap_or(&field).to_owned();
-                    (short, violation.description)
+                    (column(&field), violation.description)
                 })
                 .collect()
         })
+}
+
+/// A field without the `payload.` that it begins with; of a name in quotes, the
+/// name.
+fn column(field: &str) -> String {
+    let quoted = field
+        .strip_prefix("payload[")
+        .and_then(|rest| rest.strip_suffix(']'))
+        .and_then(|name| serde_json::from_str::<String>(name).ok());
+    quoted.unwrap_or_else(|| field.strip_prefix("payload.").unwrap_or(field).to_owned())
 }
 
 /// A failure in words: the fields at fault where they are known, else the

@@ -5,8 +5,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
+use serde_json::value::RawValue;
+use tonic::Code;
 
 use super::list::{plain_table, printed};
+use super::source::Columns;
 use super::{Problem, Session, show, terminal};
 use crate::proto::{GetTargetRequest, ListTargetsRequest, Pace, Target};
 
@@ -52,6 +55,22 @@ pub async fn run(args: Args, session: &Session) -> anyhow::Result<ExitCode> {
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is known of the columns of a target's items; nothing where it has no
+/// schema for them.
+pub async fn columns(target: &str, session: &Session) -> anyhow::Result<Option<Columns>> {
+    let mut client = session.server.targets().await?;
+    let name = target.to_owned();
+    let answer = match client.get_target(GetTargetRequest { name }).await {
+        Ok(answer) => answer.into_inner().target.unwrap_or_default(),
+        // Something else that takes batches, and knows of no schemas.
+        Err(status) if status.code() == Code::Unimplemented => return Ok(None),
+        Err(status) => return Err(Problem::of(&status).into()),
+    };
+    // Rows say nothing of what is to be done.
+    let is_theirs = answer.item_schema_for.iter().any(|kind| kind == "target");
+    Ok(is_theirs.then(|| Columns::of(target, &answer.item_schema)))
 }
 
 fn table(targets: &[Target]) -> String {
@@ -112,6 +131,16 @@ fn describe(target: &Target) -> String {
         show::count(status.requests_last_second, "request"),
     );
     line("paused", paused(target));
+    if !target.item_schema_for.is_empty() {
+        line(
+            "schema",
+            format!(
+                "{} bytes, for items of: {} (--json shows it)",
+                target.item_schema.len(),
+                target.item_schema_for.join(", ")
+            ),
+        );
+    }
     text
 }
 
@@ -179,6 +208,8 @@ fn to_json(target: &Target) -> serde_json::Value {
         },
         "request_items": target.request_items,
         "all_or_nothing_items": target.all_or_nothing_items,
+        "item_schema": serde_json::from_str::<Box<RawValue>>(&target.item_schema).ok(),
+        "item_schema_for": target.item_schema_for,
         "status": {
             "queued_items": status.queued_items,
             "in_flight": status.in_flight,

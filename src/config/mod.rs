@@ -12,6 +12,7 @@ mod file;
 mod key;
 mod kind;
 mod reference;
+mod schema;
 mod secret;
 mod text;
 mod validate;
@@ -33,6 +34,7 @@ pub use kind::{
     Urls,
 };
 pub use reference::{Key, KeyDefault, KeyValue, reference, reference_markdown};
+pub use schema::{SchemaConfig, SchemaFor};
 pub use secret::{Env, Origin};
 pub use text::{show_duration, show_size};
 
@@ -197,6 +199,8 @@ pub struct TargetConfig {
     pub retry: RetryPolicy,
     /// When it counts as down, and how often it is tried then.
     pub breaker: BreakerPolicy,
+    /// What its items have to look like; anything, where there is none.
+    pub schema: Option<SchemaConfig>,
     /// What it is.
     pub kind: TargetKind,
 }

@@ -1,6 +1,8 @@
-//! How durations and sizes are written, and which word was probably meant.
+//! How durations and sizes are written.
 
 use std::time::Duration;
+
+pub(super) use crate::core::near::nearest;
 
 const UNITS_MS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -76,44 +78,6 @@ fn show_unit(value: u64, units: &[(&str, u64)], zero: &str) -> String {
 /// The names between backticks, in order.
 pub(super) fn backticked(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
-}
-
-/// The word that was probably meant: the nearest, where one is near.
-pub(super) fn nearest<'a>(
-    given: &str,
-    words: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    // A third of the letters wrong is still the same word; half is another.
-    let tolerance = (given.chars().count() / 3).clamp(1, 3);
-    words
-        .into_iter()
-        .map(|word| (distance(given, word), word))
-        .filter(|(distance, _)| *distance <= tolerance)
-        .min()
-        .map(|(_, word)| word)
-}
-
-/// How many letters must be put in, taken out, changed or swapped with the
-/// next, whatever their case.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.to_lowercase().chars().collect();
-    let b: Vec<char> = b.to_lowercase().chars().collect();
-    // cost[i][j]: from the first i letters of `a` to the first j of `b`.
-    let mut cost = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            if i == 0 || j == 0 {
-                cost[i][j] = i + j;
-                continue;
-            }
-            let changed = cost[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            cost[i][j] = changed.min(cost[i - 1][j] + 1).min(cost[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                cost[i][j] = cost[i][j].min(cost[i - 2][j - 2] + 1);
-            }
-        }
-    }
-    cost[a.len()][b.len()]
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use super::Draft;
+use super::schema;
+use crate::config::SchemaConfig;
 use crate::core::json::nesting;
 use crate::model::{BatchSpec, Code, Form, Item, ItemResult, Outcome, Payload, Refusal};
+use crate::target::Target;
 
 /// The deepest nesting of a JSON payload: what every parser on the way takes.
 const MAX_NESTING: usize = 100;
@@ -108,24 +111,81 @@ fn duplicated(
     )
 }
 
-/// Checks what no target could do anything with.
-pub(super) fn item(item: &Item) -> Result<(), Refusal> {
-    if let Some(id) = &item.id {
-        text(id, 256).map_err(|wrong| fault("INVALID_ITEM_ID", "id", &wrong))?;
+/// Checks what no target could do anything with, what the operator said that
+/// items have to look like, and what this target takes. Names all that is wrong.
+pub(super) fn item(
+    item: &Item,
+    schema: Option<&SchemaConfig>,
+    target: &dyn Target,
+) -> Result<(), Refusal> {
+    let mut faults = Vec::new();
+    faults.extend(id(item).err());
+    faults.extend(key(item).err());
+    let payload = payload(item, schema).err();
+    // What is not JSON at all is nothing that a target could look into.
+    let readable = payload
+        .as_ref()
+        .is_none_or(|fault| fault.reason == schema::REASON);
+    faults.extend(payload);
+    if readable {
+        faults.extend(target.admit(item).err());
     }
-    if let Some(key) = &item.key
-        && (key.len() > 255 || !key.bytes().all(|b| b.is_ascii_graphic()))
-    {
-        return Err(fault(
+    let mut faults = faults.into_iter();
+    let Some(first) = faults.next() else {
+        return Ok(());
+    };
+    Err(faults.fold(first, also))
+}
+
+/// Two things that are wrong with an item; the reason is that of the first.
+fn also(mut first: Refusal, second: Refusal) -> Refusal {
+    first.message = format!("{}; {}", first.message, second.message);
+    let room = MAX_VIOLATIONS.saturating_sub(first.violations.len());
+    // A target may find what its schema says too.
+    let known = |field: &str| first.violations.iter().any(|first| first.field == field);
+    let more = second.violations.into_iter();
+    let more: Vec<_> = more
+        .filter(|second| !known(&second.field))
+        .take(room)
+        .collect();
+    first.violations.extend(more);
+    first
+}
+
+fn id(item: &Item) -> Result<(), Refusal> {
+    let Some(id) = &item.id else { return Ok(()) };
+    text(id, 256).map_err(|wrong| fault("INVALID_ITEM_ID", "id", &wrong))
+}
+
+fn key(item: &Item) -> Result<(), Refusal> {
+    match &item.key {
+        Some(key) if key.len() > 255 || !key.bytes().all(|b| b.is_ascii_graphic()) => Err(fault(
             "INVALID_IDEMPOTENCY_KEY",
             "idempotency_key",
             "must be at most 255 visible ASCII characters",
-        ));
+        )),
+        _ => Ok(()),
     }
-    item.payload.as_ref().map_or(Ok(()), payload)
 }
 
-fn payload(payload: &Payload) -> Result<(), Refusal> {
+fn payload(item: &Item, schema: Option<&SchemaConfig>) -> Result<(), Refusal> {
+    let schema = schema.and_then(|schema| schema.of(&item.operation));
+    if let Some(payload) = &item.payload {
+        media_type(payload)?;
+        // What nobody here looks into may be as deep as it likes.
+        if payload.form != Form::Raw || schema.is_some() {
+            depth(payload)?;
+        }
+    }
+    match (schema, &item.payload) {
+        // It finds out on the way whether it is JSON at all.
+        (Some(schema), payload) => schema::payload(schema, payload.as_ref()),
+        (None, Some(payload)) => json_text(payload),
+        (None, None) => Ok(()),
+    }
+}
+
+fn media_type(payload: &Payload) -> Result<(), Refusal> {
     if let Some(given) = &payload.content_type {
         if payload.form != Form::Raw {
             return Err(fault(
@@ -142,9 +202,10 @@ fn payload(payload: &Payload) -> Result<(), Refusal> {
             ));
         }
     }
-    if payload.form == Form::Raw {
-        return Ok(());
-    }
+    Ok(())
+}
+
+fn depth(payload: &Payload) -> Result<(), Refusal> {
     if nesting(&payload.body) > MAX_NESTING {
         return Err(fault(
             "TOO_DEEP",
@@ -152,13 +213,20 @@ fn payload(payload: &Payload) -> Result<(), Refusal> {
             &format!("is nested deeper than {MAX_NESTING} levels"),
         ));
     }
+    Ok(())
+}
+
+fn json_text(payload: &Payload) -> Result<(), Refusal> {
     if payload.form == Form::JsonText {
-        serde_json::from_slice::<serde::de::IgnoredAny>(&payload.body).map_err(|error| {
-            let wrong = format!("is not JSON: {error}");
-            fault("INVALID_JSON", "payload.json_text", &wrong)
-        })?;
+        serde_json::from_slice::<serde::de::IgnoredAny>(&payload.body)
+            .map_err(|error| not_json("payload.json_text", &error.to_string()))?;
     }
     Ok(())
+}
+
+/// It is not JSON.
+pub(super) fn not_json(field: &str, why: &str) -> Refusal {
+    fault("INVALID_JSON", field, &format!("is not JSON: {why}"))
 }
 
 fn is_header_text(byte: u8) -> bool {
@@ -177,7 +245,8 @@ fn text(text: &str, most: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn fault(reason: &'static str, field: &str, wrong: &str) -> Refusal {
+/// A refusal of one field of an item.
+pub(super) fn fault(reason: &'static str, field: &str, wrong: &str) -> Refusal {
     Refusal::new(Code::InvalidArgument, reason, format!("{field} {wrong}")).field(field, wrong)
 }
 
@@ -207,32 +276,36 @@ pub(super) fn invalid_keys(results: &[ItemResult], at: &str) -> Refusal {
     invalid_items(&faults, at)
 }
 
-/// The refusal of a message for its bad items; names those that fit.
+/// The refusal of a message for its bad items; names what fits of what is wrong
+/// with them.
 pub(super) fn invalid_items(faults: &[(usize, Refusal)], at: &str) -> Refusal {
-    let shown = faults.len().min(MAX_VIOLATIONS);
-    let more = match faults.len() - shown {
-        0 => String::new(),
-        _ => format!(" (the first {shown} are named)"),
+    let mut wrong = faults.iter().flat_map(|(place, fault)| {
+        let root = format!("{at}[{place}]");
+        let whole = fault.violations.is_empty();
+        let whole = whole.then(|| (root.clone(), fault.message.clone()));
+        let fields = fault.violations.iter().map(move |violation| {
+            let field = format!("{root}.{}", violation.field);
+            (field, violation.description.clone())
+        });
+        whole.into_iter().chain(fields)
+    });
+    let named: Vec<(String, String)> = wrong.by_ref().take(MAX_VIOLATIONS).collect();
+    let more = match wrong.next() {
+        None => "",
+        Some(_) => " (the first of what is wrong with them is named)",
     };
-    let mut refusal = Refusal::new(
+    let count = match faults.len() {
+        1 => "1 item is invalid".to_owned(),
+        count => format!("{count} items are invalid"),
+    };
+    let refusal = Refusal::new(
         Code::InvalidArgument,
         "INVALID_ITEMS",
-        format!(
-            "{} items are invalid{more}; nothing of the message was accepted",
-            faults.len()
-        ),
+        format!("{count}{more}; nothing of the message was accepted"),
     )
     .with("invalid_items", faults.len());
-    for (place, fault) in faults.iter().take(shown) {
-        match fault.violations.first() {
-            Some(first) => {
-                let field = format!("{at}[{place}].{}", first.field);
-                refusal = refusal.field(field, first.description.clone());
-            }
-            None => refusal = refusal.field(format!("{at}[{place}]"), fault.message.clone()),
-        }
-    }
-    refusal
+    let field = |refusal: Refusal, (field, wrong)| refusal.field(field, wrong);
+    named.into_iter().fold(refusal, field)
 }
 
 #[cfg(test)]
@@ -246,7 +319,7 @@ mod tests {
             content_type: None,
             body: ("[".repeat(depth) + &"]".repeat(depth)).into(),
         };
-        assert_eq!(payload(&nested(100)), Ok(()));
-        assert_eq!(payload(&nested(101)).map_err(|r| r.reason), Err("TOO_DEEP"));
+        assert_eq!(depth(&nested(100)), Ok(()));
+        assert_eq!(depth(&nested(101)).map_err(|r| r.reason), Err("TOO_DEEP"));
     }
 }

@@ -4,13 +4,16 @@
 //!
 //! All ways to submit end in one [`Append`].
 
+mod aside;
 mod atomic;
 mod attached;
 mod change;
 mod check;
 mod limits;
 mod memory;
+mod rehearsal;
 mod retry;
+mod schema;
 mod submission;
 mod trouble;
 
@@ -33,6 +36,7 @@ use self::trouble::unexpected;
 
 pub use attached::Attachment;
 pub use limits::Limits;
+pub use rehearsal::Rehearsal;
 pub use submission::Submission;
 pub use trouble::store_trouble;
 
@@ -112,7 +116,8 @@ impl Intake {
             together.check(count, message_bytes)?;
         }
         let _memory = self.memory.take(message_bytes).await;
-        let admitted = self.admit(&entry, &spec, drafts, 0, "items")?;
+        let admitting = self.admit_aside(&entry, &spec, drafts, 0, "items", message_bytes);
+        let admitted = admitting.await?;
         let items: Vec<Item> = match spec.request_id {
             // Only a repeat has to be compared with what is held.
             Some(_) => admitted.iter().map(|((item, _), _)| item.clone()).collect(),
@@ -208,7 +213,7 @@ impl Intake {
             item.index = index;
             let fault = match draft.fault {
                 Some(fault) => Err(*fault),
-                None => check::item(&item).and_then(|()| entry.target.admit(&item)),
+                None => check::item(&item, entry.config.schema.as_ref(), &*entry.target),
             };
             let failed = fault.err().map(|fault| {
                 let result = invalid(spec, &item, &fault);

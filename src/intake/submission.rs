@@ -190,9 +190,9 @@ impl Submission {
         }
         let spec = self.batch.spec.clone();
         let end = self.intake.limits.total(first, drafts.len())?;
-        let mut admitted = self
-            .intake
-            .admit(&self.entry, &spec, drafts, first, "append.items")?;
+        let (at, entry) = ("append.items", &self.entry);
+        let admitting = (self.intake).admit_aside(entry, &spec, drafts, first, at, message_bytes);
+        let mut admitted = admitting.await?;
         let repeated = usize::min(admitted.len(), (taken - first) as usize);
         let fresh = admitted.split_off(repeated);
         if !admitted.is_empty() {

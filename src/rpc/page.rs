@@ -138,6 +138,17 @@ pub(super) async fn results(
     }
 }
 
+/// The first of some results, as many as fit into a response.
+pub(super) fn fitting(results: Vec<ItemResult>) -> Vec<proto::ItemResult> {
+    let mut bytes = 0;
+    let told = results.into_iter().map(wire::result);
+    let fits = |result: &proto::ItemResult| {
+        bytes += result.encoded_len() + 8;
+        bytes <= MAX_BYTES
+    };
+    told.take_while(fits).collect()
+}
+
 fn after(sequence: u64) -> Place {
     Place {
         sequence: sequence + 1,

@@ -7,9 +7,10 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Request;
 
 use super::{Rooms, follow, page, status, tenant, wire};
-use crate::intake::store_trouble;
+use crate::intake::{Rehearsal, store_trouble};
 use crate::model::{Batch, Code, Refusal};
 use crate::proto;
+use crate::proto::ResultView;
 
 /// Up to so many items, a call waits unless it says otherwise.
 const WAITS_BY_DEFAULT: usize = 100;
@@ -38,6 +39,10 @@ pub(super) async fn batch_submit(
     }
     let spec = wire::spec(request.spec)?;
     let drafts = wire::drafts(request.items);
+    if request.validate_only {
+        let rehearsed = rooms.intake.rehearse(&spec, drafts, message_bytes).await?;
+        return Ok(validated(rehearsed, view));
+    }
     // In a task of its own: a caller that goes away drops this call, and what
     // is recorded by then the lanes must hear of.
     let intake = rooms.intake.clone();
@@ -68,7 +73,31 @@ pub(super) async fn batch_submit(
         batch: Some(rooms.tell(&batch)),
         results: page.results,
         next_page_token: page.next,
+        validation: None,
     })
+}
+
+/// What would become of the items, as many of the invalid ones as fit.
+fn validated(rehearsed: Rehearsal, view: ResultView) -> proto::BatchSubmitResponse {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let invalid = rehearsed.invalid.len();
+    let mut report = proto::ValidationReport {
+        items: count(rehearsed.items),
+        valid: count(rehearsed.items - invalid),
+        invalid: count(invalid),
+        omitted: 0,
+        refused: rehearsed.refused,
+    };
+    let mut results = Vec::new();
+    if matches!(view, ResultView::All | ResultView::Failed) {
+        results = page::fitting(rehearsed.invalid);
+        report.omitted = count(invalid - results.len());
+    }
+    proto::BatchSubmitResponse {
+        results,
+        validation: Some(report),
+        ..proto::BatchSubmitResponse::default()
+    }
 }
 
 /// The batch once it is final, or as it stands when time is up.

@@ -21,8 +21,13 @@ pub(super) async fn get_target(
     let name = TargetName::new(name);
     let entry = rooms.catalog.get(&name);
     let entry = entry.ok_or_else(|| target_not_found(&name))?;
+    let schema = entry.config.schema.as_ref();
+    let schema = schema.map_or("", |schema| schema.schema.text());
     Ok(proto::GetTargetResponse {
-        target: Some(target(rooms, entry).await?),
+        target: Some(proto::Target {
+            item_schema: schema.to_owned(),
+            ..target(rooms, entry).await?
+        }),
     })
 }
 

@@ -16,4 +16,5 @@ mod restart;
 mod retrying;
 mod stopping;
 mod streams;
+mod validation;
 mod world;

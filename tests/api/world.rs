@@ -38,6 +38,8 @@ pub struct Settings<'a> {
     /// Lines of `[targets.guests]`, and whole tables; `BASE` is the target's
     /// address.
     pub target: &'a str,
+    /// Files beside the configuration: name and text.
+    pub files: &'a [(&'a str, &'a str)],
 }
 
 /// A whole Flowgate, and its target.
@@ -76,6 +78,9 @@ impl World {
     ) -> World {
         let target = HttpTarget::start(script).await;
         let folder = TempDir::new().expect("a folder");
+        for (name, text) in settings.files {
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        }
         let config = config(&target, settings);
         let server = serve(folder.path(), &config).await;
         let channel = connect(&server).await;

@@ -422,6 +422,7 @@ fn entry(
             cost: target.cost,
             breaker: target.breaker,
             retry: target.retry,
+            schema: None,
             kind: TargetKind::Http(Box::new(unused())),
         },
         quota: quota.clone(),

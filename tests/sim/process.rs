@@ -269,6 +269,7 @@ fn catalog(process: &Arc<Process>) -> Catalog {
                     max_pause: Duration::from_secs(5),
                 },
                 retry: target.retry,
+                schema: None,
                 kind: TargetKind::Http(Box::new(unused())),
             },
             quota: QuotaConfig {

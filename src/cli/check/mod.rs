@@ -4,6 +4,7 @@
 mod grpc;
 mod http;
 mod http_batch;
+mod schema;
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
@@ -147,6 +148,9 @@ impl Summary<'_> {
             ),
         )?;
         line(f, "  when down", breaker(&target.breaker))?;
+        if let Some(schema) = &target.schema {
+            schema::lines(f, schema)?;
+        }
         match &target.kind {
             TargetKind::Http(http) => http::lines(f, http)?,
             TargetKind::Grpc(grpc) => grpc::lines(f, grpc)?,

@@ -1,12 +1,15 @@
-//! Items from CSV: each row an object of strings, in the order of the header.
+//! Items from CSV: each row an object, in the order of the header; of strings,
+//! but for what the target's schema says.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::{Row, Shape, Sink, listed};
+use super::{Columns, Row, Sent, Shape, Sink, listed};
 use crate::cli::show;
 use crate::proto::{Item, Payload, payload};
 
@@ -151,6 +154,8 @@ struct Header {
     quoted: Vec<String>,
     id: Option<usize>,
     key: Option<usize>,
+    /// What is known of the target's columns.
+    known: Option<Arc<Columns>>,
 }
 
 impl Header {
@@ -192,7 +197,12 @@ impl Header {
                 ),
             },
         };
+        if let Some(known) = &shape.columns {
+            let sent = columns.iter().filter(|(_, role)| *role == Role::Sent);
+            known.check(sent.map(|(name, _)| name.as_str()))?;
+        }
         Ok(Header {
+            known: shape.columns.clone(),
             id: find(&shape.id_column, Role::Id)?,
             key: find(&shape.key_column, Role::Key)?,
             columns,
@@ -229,13 +239,22 @@ impl Header {
                     .with_context(|| format!("column `{name}`: not UTF-8"))?,
             );
         }
-        for ((value, quoted), (_, role)) in values.iter().zip(&self.quoted).zip(&self.columns) {
-            if *role == Role::Sent {
-                text.push(if text.is_empty() { '{' } else { ',' });
-                text.push_str(quoted);
-                text.push(':');
-                text.push_str(&serde_json::to_string(value)?);
-            }
+        for ((value, quoted), (name, role)) in values.iter().zip(&self.quoted).zip(&self.columns) {
+            let sent = match &self.known {
+                _ if *role != Role::Sent => Sent::Absent,
+                Some(known) => known.sent(name, value),
+                None => Sent::Text(value),
+            };
+            let value = match sent {
+                Sent::Absent => continue,
+                Sent::Null => "null".into(),
+                Sent::Json(json) => json.into(),
+                Sent::Text(value) => Cow::from(serde_json::to_string(value)?),
+            };
+            text.push(if text.is_empty() { '{' } else { ',' });
+            text.push_str(quoted);
+            text.push(':');
+            text.push_str(&value);
         }
         if text.is_empty() {
             text.push('{');

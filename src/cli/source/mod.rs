@@ -1,6 +1,7 @@
 //! Items from files: CSV, JSON lines, JSON arrays. Reads row by row and keeps
 //! none of them; knows nothing of servers and batches.
 
+mod columns;
 mod csv;
 mod envelope;
 mod json;
@@ -10,10 +11,12 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
+pub use columns::{Columns, Sent};
 pub use csv::{ERROR_COLUMN, ID_COLUMN, KEY_COLUMN};
 pub use envelope::{Enclosed, Envelope};
 pub use lines::Lines;
@@ -23,7 +26,8 @@ use crate::proto::Item;
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A header row, then one item a row; every value is a string.
+    /// A header row, then one item a row; values are strings unless the target's
+    /// schema says otherwise.
     Csv,
     /// One JSON object a line.
     Jsonl,
@@ -54,6 +58,9 @@ pub struct Shape {
     pub id_column: Option<String>,
     /// The column or field that an item's idempotency key is taken from.
     pub key_column: Option<String>,
+    /// What is known of the columns of a CSV file: nothing, and every value is a
+    /// string.
+    pub columns: Option<Arc<Columns>>,
 }
 
 /// An item and where it stood.
@@ -202,6 +209,7 @@ pub(crate) mod testing {
             delimiter: None,
             id_column: None,
             key_column: None,
+            columns: None,
         }
     }
 

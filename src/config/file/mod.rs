@@ -89,6 +89,8 @@ pub(super) struct Target {
     pub(super) idempotency_header: Option<String>,
     pub(super) key_window: Option<String>,
     pub(super) repeatable: Option<bool>,
+    pub(super) schema: Option<String>,
+    pub(super) schema_for: Option<Vec<String>>,
     pub(super) idempotent_methods: Option<bool>,
     pub(super) allow_calls: Option<bool>,
     pub(super) allow_headers: Option<Vec<String>>,

@@ -1,13 +1,14 @@
 //! Targets: what is common to all kinds of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Check;
 use super::pacing::{Quotas, Requests};
 use crate::config::key::KeyPath;
 use crate::config::reference::KINDS;
-use crate::config::{TargetConfig, TargetKind, file};
+use crate::config::{SchemaConfig, SchemaFor, TargetConfig, TargetKind, file, schema};
 use crate::core::breaker::BreakerPolicy;
 use crate::core::classify::RetryPolicy;
 use crate::model::TargetName;
@@ -67,6 +68,7 @@ impl Check<'_> {
             file.chunk_items.take(),
             file.concurrency.take(),
         );
+        let schema = self.schema(at, file.schema.take(), file.schema_for.as_deref());
         let place = kind.map_or(0, |kind| self.word(&at.key("kind"), &kind, KINDS));
         let (kind, requests) = self.made(at, name, &mut file, place)?;
         let (cost, chunk_items, concurrency) = pacing;
@@ -79,6 +81,7 @@ impl Check<'_> {
             cost,
             retry,
             breaker,
+            schema,
             kind,
         })
     }
@@ -111,6 +114,58 @@ impl Check<'_> {
                 (TargetKind::Postgres(Box::new(postgres)), Requests::EACH)
             }
         })
+    }
+
+    /// What items have to look like.
+    fn schema(
+        &mut self,
+        at: &KeyPath,
+        path: Option<String>,
+        words: Option<&[String]>,
+    ) -> Option<SchemaConfig> {
+        let at_words = at.key("schema_for");
+        let applies_to = match words {
+            None => SchemaFor::USUAL.to_vec(),
+            Some(words) => {
+                let mut applies_to = Vec::new();
+                for (index, word) in words.iter().enumerate() {
+                    let place = self.word(&at_words.index(index), word, &SchemaFor::WORDS);
+                    if !applies_to.contains(&SchemaFor::ALL[place]) {
+                        applies_to.push(SchemaFor::ALL[place]);
+                    }
+                }
+                applies_to
+            }
+        };
+        let Some(path) = path else {
+            if words.is_some() {
+                self.fault(
+                    &at_words,
+                    "there is no `schema`; give one, or take this out",
+                );
+            }
+            return None;
+        };
+        if applies_to.is_empty() {
+            self.fault(
+                &at_words,
+                "no item would be checked; take `schema` out instead",
+            );
+        }
+        let path = self.base_dir.join(path);
+        match schema::read(&path) {
+            Ok(schema) => Some(SchemaConfig {
+                path,
+                schema: Arc::new(schema),
+                applies_to,
+            }),
+            Err(faults) => {
+                for fault in faults {
+                    self.fault(&at.key("schema"), fault);
+                }
+                None
+            }
+        }
     }
 
     fn breaker(&mut self, at: &KeyPath, file: &file::Breaker) -> BreakerPolicy {

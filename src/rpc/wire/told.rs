@@ -278,6 +278,8 @@ pub fn target(entry: &Entry, lane: LaneStatus, queued: u64) -> proto::Target {
     };
     let held = lane.held;
     let pause = lane.pause.filter(|_| held.is_none());
+    let schema = entry.config.schema.as_ref();
+    let schema_for = schema.map_or(&[][..], |schema| &schema.applies_to);
     proto::Target {
         name: entry.config.name.to_string(),
         kind: entry.config.kind.name().to_owned(),
@@ -306,6 +308,12 @@ pub fn target(entry: &Entry, lane: LaneStatus, queued: u64) -> proto::Target {
             },
             held_since: held.map(|held| time(held.since_ms)),
         }),
+        // It may be large: only for who asks for this target.
+        item_schema: String::new(),
+        item_schema_for: schema_for
+            .iter()
+            .map(|kind| kind.name().to_owned())
+            .collect(),
     }
 }
 
