@@ -21,7 +21,7 @@ use crate::model::TargetName;
 use crate::observe::Board;
 use crate::rpc::{self, Rooms, ServeSpec};
 use crate::store::{Bounds, MemoryStore, SafeToRepeat, SqliteStore, Store, StoreError};
-use crate::target::{Bulk, Catalog, Each, Entry, Grpc, Http, HttpBatch, Target};
+use crate::target::{Bulk, Catalog, Each, Entry, Grpc, Http, HttpBatch, Postgres, Target};
 use crate::time::wall_ms;
 use crate::wake::Wake;
 
@@ -307,8 +307,12 @@ fn catalog(config: Config) -> anyhow::Result<Catalog> {
                     batch.with_context(|| format!("target `{}`", target.name))?,
                 ))
             }
-            TargetKind::Postgres(_) => {
-                anyhow::bail!("target `{}`: not there yet", target.name)
+            TargetKind::Postgres(postgres) => {
+                let postgres = Postgres::new(postgres.as_ref().clone());
+                let postgres = postgres.map_err(anyhow::Error::msg);
+                Arc::new(Bulk::new(
+                    postgres.with_context(|| format!("target `{}`", target.name))?,
+                ))
             }
         };
         entries.push(Entry {

@@ -22,6 +22,14 @@ path = "/guests"
 limits = ["100/s"]
 "#;
 
+/// The same for a database.
+const MINIMAL_POSTGRES: &str = r#"
+[targets.guests]
+kind = "postgres"
+url = "postgres://me@localhost/crm"
+postgres.table = "guests"
+"#;
+
 fn no_env(_: &str) -> Option<String> {
     None
 }
@@ -555,8 +563,8 @@ const BATCH_MISTAKES: &[(&str, &str)] = &[
         "targets.guests.batch.content_type: this is not a media type"),
     ("chunk_items = 101",
         "targets.guests.chunk_items: "),
-    ("batch.results_at = \"/a\"",
-        "targets.guests.batch.results_at: there is no such key; did you mean `results`?"),
+    ("batch.resullts = \"/a\"",
+        "targets.guests.batch.resullts: there is no such key; did you mean `results`?"),
 ];
 
 #[test]
@@ -637,6 +645,7 @@ grpc.method = "shop.v1.GuestService/CreateGuest"
             "[targets.guests]\nkind = \"http_batch\"\nurl = \"https://api.example.com/v1\"\n\
              path = \"/batch\"\nlimits = [\"100/s\"]\n"
         }
+        "postgres" => MINIMAL_POSTGRES,
         other => panic!("no least of the kind {other} is known here"),
     }
 }
@@ -644,6 +653,9 @@ grpc.method = "shop.v1.GuestService/CreateGuest"
 /// What a key makes sense with only.
 fn needed(path: &str) -> &'static str {
     match path.rsplit_once('.') {
+        Some((_, "keep_keys")) if path.contains("postgres") => {
+            "postgres.dedupe_table = \"flowgate_keys\"\n"
+        }
         Some((_, "key_window")) => "idempotency_header = \"Idempotency-Key\"\n",
         Some((_, "base")) if path.contains("cost") => "cost.per_item = 1\n",
         Some((_, "per_item")) => "cost.base = 1\n",

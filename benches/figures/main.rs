@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_mins(4);
 type Measure = for<'r> fn(&'r mut Report) -> LocalBoxFuture<'r, anyhow::Result<()>>;
 
 /// Every case: its name, what it is about, what measures it.
-const CASES: [(&str, &str, Measure); 14] = [
+const CASES: [(&str, &str, Measure); 16] = [
     (
         "accept",
         "items of 200 bytes made durable through BatchSubmitStream, on 4 streams",
@@ -67,6 +67,11 @@ const CASES: [(&str, &str, Measure); 14] = [
         "grpc",
         "one gRPC call an item, from JSON, to a service that answers at once",
         |r| cases::grpc::grpc(r).boxed_local(),
+    ),
+    (
+        "postgres",
+        "rows made in a PostgreSQL table, beside a hand-written UNNEST loop",
+        |r| cases::postgres::postgres(r).boxed_local(),
     ),
     (
         "rate",

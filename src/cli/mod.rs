@@ -1,6 +1,6 @@
 //! The command line: one file for each verb. The verbs that talk to a server
 //! are clients of the gRPC API and may not know anything else of Flowgate;
-//! `serve`, `check` and `demo` are the server's own.
+//! `serve`, `check`, `prepare` and `demo` are the server's own.
 
 pub mod cancel;
 pub mod check;
@@ -9,6 +9,7 @@ pub mod demo;
 pub mod get;
 pub mod list;
 pub mod pause;
+pub mod prepare;
 pub mod results;
 pub mod resume;
 pub mod retry;
@@ -126,6 +127,7 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Check(check::Args),
+    Prepare(prepare::Args),
     Submit(Box<submit::Args>),
     Watch(watch::Args),
     Results(results::Args),
@@ -176,6 +178,7 @@ async fn dispatch(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args, &session).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Check(args) => check::run(args),
+        Command::Prepare(args) => prepare::run(args).await,
         Command::Submit(args) => Ok(submit::run(*args, &session).await?.into()),
         Command::Watch(args) => Ok(watch::run(args, &session).await?.into()),
         Command::Results(args) => results::run(args, &session).await,

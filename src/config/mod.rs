@@ -33,6 +33,10 @@ pub use kind::{
     HttpConfig, Identity, Join, PostgresConfig, Protocol, Results, Slot, SubRequest, TargetKind,
     Urls,
 };
+pub use kind::{
+    Dedupe, PostgresAddress, PostgresConnect, PostgresTable, PostgresTls, PostgresWork,
+    RowOperation, SqlName, quoted,
+};
 pub use reference::{Key, KeyDefault, KeyValue, reference, reference_markdown};
 pub use schema::{SchemaConfig, SchemaFor};
 pub use secret::{Env, Origin};

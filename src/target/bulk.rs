@@ -120,7 +120,6 @@ impl<M: Many> Bulk<M> {
             let said = AssertUnwindSafe(call).catch_unwind().await;
             let said = said.unwrap_or_else(|_| Said::All(panicked(wire.written(items.start))));
             match said {
-                Said::Each(replies) => tell_each(wire, items, replies),
                 Said::All(reply) => tell_all(wire, items, &reply),
                 Said::TooLarge(_) | Said::Refused(_) if items.len() > 1 && !chunk.is_atomic => {
                     permit.undone();
@@ -137,15 +136,15 @@ impl<M: Many> Bulk<M> {
                     permit.undone();
                     self.without(chunk, items, replies, wire).await;
                 }
-                // Nobody is at fault, it seems, and nothing was said.
-                Said::Culprits(replies) => tell_each(wire, items, replies),
+                // Culprits that are nobody say as little.
+                Said::Each(replies) | Said::Culprits(replies) => tell_each(wire, items, replies),
             }
         }
         .boxed()
     }
 
     async fn halves(&self, chunk: &Chunk, items: Range<u32>, wire: &Wire) {
-        let middle = items.start + items.len().div_ceil(2) as u32;
+        let middle = items.start + (items.end - items.start).div_ceil(2);
         self.again(chunk, [items.start..middle, middle..items.end], wire)
             .await;
     }

@@ -26,6 +26,7 @@ pub use each::{Each, Key};
 pub use grpc::Grpc;
 pub use http::Http;
 pub use http_batch::HttpBatch;
+pub use postgres::{Postgres, dedupe_sql, make_dedupe_table};
 pub use wire::{Ahead, Hints, Incoming, Permit, Stop, Wire, wire};
 
 /// A downstream.

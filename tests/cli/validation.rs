@@ -244,6 +244,13 @@ async fn a_column_that_the_schema_does_not_know_is_told_before_anything_is_sent(
         assert!(run.stderr.contains(says), "{}", run.stderr);
     }
     assert_eq!(world.batches().await.trim(), "[]");
+    // What comes from a pipe is read only once.
+    let args = ["submit", "-", "--format", "csv", "-t", "crm"];
+    let mut command = program(&world.server.address().to_string(), &args);
+    let stdin = std::fs::File::open(&file).unwrap();
+    let run = finish(command.stdin(stdin)).await;
+    assert!(run.stderr.contains("a column `mail`"), "{}", run.stderr);
+    assert_eq!(world.batches().await.trim(), "[]");
     let run = world.run(&["submit", &file, "-t", "crn"]).await;
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("TARGET_NOT_FOUND"), "{}", run.stderr);

@@ -4,5 +4,6 @@
 
 pub mod http_target;
 pub mod patience;
+pub mod postgres;
 pub mod program;
 pub mod strace;

@@ -9,6 +9,7 @@ pub mod grpc;
 pub mod guests;
 pub mod http_batch;
 pub mod latency;
+pub mod postgres;
 pub mod queued;
 pub mod rate;
 pub mod whole;

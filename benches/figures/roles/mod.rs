@@ -8,6 +8,7 @@ pub mod grpc;
 pub mod post;
 pub mod sqlite;
 pub mod target;
+pub mod unnest;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,11 @@ pub enum Role {
     },
     /// A bare loop that writes to SQLite. Answers [`sqlite::Job`].
     Sqlite,
+    /// A loop that writes to PostgreSQL. Answers [`unnest::Job`].
+    Unnest {
+        /// Where the server's socket is.
+        folder: std::path::PathBuf,
+    },
     /// Flowgate's rooms around a target that costs nothing.
     AtOnce(at_once::Keeps),
     /// The loop from the blog posts. Answers [`post::Job`].
@@ -57,6 +63,7 @@ impl Role {
             Role::GrpcService => grpc::serve().await,
             Role::GrpcDirect { port } => grpc::call(port).await,
             Role::Sqlite => sqlite::play().await,
+            Role::Unnest { folder } => unnest::play(folder).await,
             Role::AtOnce(keeps) => at_once::play(keeps).await,
             Role::Post { port } => post::play(port).await,
         }

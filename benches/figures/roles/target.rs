@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -256,7 +256,7 @@ async fn answer(request: Request<Incoming>, api: &Api) -> Response<Full<Bytes>> 
     api.with(path, |ledger| ledger.answering_ns += now - came);
     let (status, body) = match is_within {
         true if api.manner.answers_each => {
-            let asked = asked.map(|body| body.to_bytes()).unwrap_or_default();
+            let asked = asked.map(Collected::to_bytes).unwrap_or_default();
             let items: Vec<&RawValue> = serde_json::from_slice(&asked).unwrap_or_default();
             let results = vec![r#"{"id":"i-1"}"#; items.len()].join(",");
             (StatusCode::OK, Bytes::from(format!("[{results}]")))

@@ -4,6 +4,7 @@
 mod grpc;
 mod http;
 mod http_batch;
+mod postgres;
 mod schema;
 
 use std::fmt::{self, Display};
@@ -118,7 +119,7 @@ impl Summary<'_> {
             TargetKind::Http(http) => http::operation(http),
             TargetKind::Grpc(grpc) => grpc::operation(grpc),
             TargetKind::HttpBatch(batch) => http_batch::operation(batch),
-            TargetKind::Postgres(_) => String::new(),
+            TargetKind::Postgres(postgres) => postgres::operation(postgres),
         };
         writeln!(f, "target {}: {operation}", target.name)?;
         self.quota(f, target)?;
@@ -155,7 +156,7 @@ impl Summary<'_> {
             TargetKind::Http(http) => http::lines(f, http)?,
             TargetKind::Grpc(grpc) => grpc::lines(f, grpc)?,
             TargetKind::HttpBatch(batch) => http_batch::lines(f, batch)?,
-            TargetKind::Postgres(_) => {}
+            TargetKind::Postgres(postgres) => postgres::lines(f, postgres)?,
         }
         self.headers(f, target)
     }

@@ -10,7 +10,10 @@ pub use connect::{ConnectConfig, Identity, Protocol};
 pub use grpc::{GrpcConfig, GrpcMethod, GrpcMethods};
 pub use http::HttpConfig;
 pub use http_batch::{Element, Embed, HttpBatchConfig, Join, Results, Slot, SubRequest, Urls};
-pub use postgres::PostgresConfig;
+pub use postgres::{
+    Dedupe, PostgresAddress, PostgresConfig, PostgresConnect, PostgresTable, PostgresTls,
+    PostgresWork, RowOperation, SqlName, quoted,
+};
 
 /// The kinds of downstream.
 #[derive(Debug)]

@@ -133,6 +133,12 @@ pub(super) const KINDS: &[&str] = &["http", "http_batch", "grpc", "postgres"];
 const HTTPS: &[&str] = &["http", "http_batch"];
 /// The kinds whose requests have headers.
 const CALLS: &[&str] = &["http", "http_batch", "grpc"];
+/// The kind that writes to a database.
+const POSTGRES: &[&str] = &["postgres"];
+/// What is done with rows, in the order of `RowOperation::ALL`.
+pub(super) const OPERATIONS: &[&str] = &["create", "update", "upsert", "delete"];
+/// Whether a database is spoken to over TLS.
+pub(super) const SSLMODES: &[&str] = &["disable", "require"];
 /// The ways to pace.
 pub(super) const PACES: &[&str] = &["window", "smooth"];
 /// The protocols of an HTTP target.

@@ -58,13 +58,12 @@ impl Check<'_> {
         // It is not one that a header carries.
         let entry_key = given.entry_key.is_some();
         let window = entry_key.then(|| file.key_window.take()).flatten();
-        let (http, element) = match format {
-            REQUESTS => self.sub_requests(table, target, file, &mut given),
-            _ => {
-                self.for_requests_only(table, file);
-                let element = self.entry(at, format, &mut given);
-                (self.http(table, target, file), element)
-            }
+        let (http, element) = if format == REQUESTS {
+            self.sub_requests(table, target, file, &mut given)
+        } else {
+            self.for_requests_only(table, file);
+            let element = self.entry(at, format, &mut given);
+            (self.http(table, target, file), element)
         };
         let wrap = self.wrap(at, &mut given);
         let content_type = self.content_type(at, given.content_type.take());

@@ -250,6 +250,13 @@ impl Requests {
         usual: CHUNK_ITEMS,
         concurrency: CONCURRENCY_UNLIMITED,
     };
+
+    /// A statement has many rows, and needs a connection of its own.
+    pub(super) const ROWS: Requests = Requests {
+        most: Some(10_000),
+        usual: 500,
+        concurrency: 8,
+    };
 }
 
 /// More would be slow to report progress, be unfair to whoever comes next, or

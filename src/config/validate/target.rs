@@ -111,7 +111,7 @@ impl Check<'_> {
             }
             _ => {
                 let postgres = self.postgres(at, name, file)?;
-                (TargetKind::Postgres(Box::new(postgres)), Requests::EACH)
+                (TargetKind::Postgres(Box::new(postgres)), Requests::ROWS)
             }
         })
     }

@@ -390,6 +390,9 @@ fn as_deep_as_an_item_may_be_there_is_room_on_the_stack() {
         {"type": "array", "items": {"$ref": "#/$defs/u"}}, {"type": "integer", "maximum": 1}]}]}]},
         "u": {"$ref": "#/$defs/t"}}}"##;
     let schema = schema(tree);
+    // A schema as deep as one may be.
+    let deep = |depth: usize| "{\"items\":".repeat(depth) + "{}" + &"}".repeat(depth);
+    assert!(ItemSchema::compile(&deep(126)).is_ok());
     let nested = |inner: &str| "[".repeat(99) + inner + &"]".repeat(99);
     let small = std::thread::Builder::new().stack_size(2 << 20);
     let checked = small.spawn(move || {

@@ -153,6 +153,7 @@ fn cause() -> Box<Cause> {
     })
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as it stands among others")]
 fn refused() -> Option<Reply> {
     Some(Reply::Refused(cause()))
 }
@@ -167,8 +168,8 @@ fn refuses(bad: &'static [u32]) -> impl Fn(&[u32], &CancellationToken) -> Said +
 
 #[tokio::test]
 async fn requests_hold_what_they_may_and_a_large_item_goes_alone() {
-    let sizes = [10, 10, 10, 10, 40, 10, 30, 5, 1];
-    let sized = (0..).zip(sizes).map(|(n, bytes)| item(n, bytes)).collect();
+    let bytes = [10, 10, 10, 10, 40, 10, 30, 5, 1];
+    let sized = (0..).zip(bytes).map(|(n, bytes)| item(n, bytes)).collect();
     let (fates, sent) = ran(sized, false, |_, _| Said::All(ok())).await;
     assert_eq!(fates, ["ok"; 9]);
     let expected = [
@@ -283,12 +284,12 @@ async fn those_that_are_named_are_left_out_and_the_others_go_again() {
 #[tokio::test]
 async fn what_is_stopped_between_halves_goes_back() {
     // The second half finds the lane stopped.
-    let (fates, sent) = ran(items(8), false, |sent, stop| match sent.len() {
-        8 => Said::TooLarge(cause()),
-        _ => {
-            stop.cancel();
-            Said::All(ok())
+    let (fates, sent) = ran(items(8), false, |sent, stop| {
+        if sent.len() == 8 {
+            return Said::TooLarge(cause());
         }
+        stop.cancel();
+        Said::All(ok())
     })
     .await;
     assert_eq!(

@@ -188,9 +188,9 @@ impl Reader {
     fn find(&self, came: &Came<'_>) -> Result<Found, Unreadable> {
         let text = text(&came.body)?;
         let results = &self.results;
-        let list = self.list(came, text, &results.list)?;
+        let list = list_at(came, text, &results.list)?;
         let failures = match &results.failures {
-            Some(at) => self.list(came, text, at)?,
+            Some(at) => list_at(came, text, at)?,
             None => None,
         };
         if list.is_none() && failures.is_none() {
@@ -222,23 +222,6 @@ impl Reader {
         }
         Ok(filling.found)
     }
-
-    /// A list of an answer, where it has one.
-    fn list<'t>(
-        &self,
-        came: &Came<'_>,
-        text: &'t str,
-        at: &Pointer,
-    ) -> Result<Option<Listed<'t>>, Unreadable> {
-        let listed = at.list(text);
-        match &listed {
-            // What was cut has its beginning; garbage has nothing that counts.
-            Some(listed) if !listed.is_whole && !came.body.truncated => {
-                Err(Unreadable("is not JSON".to_owned()))
-            }
-            _ => Ok(listed),
-        }
-    }
 }
 
 impl Read {
@@ -247,6 +230,22 @@ impl Read {
             said,
             oddities: Oddities::default(),
         }
+    }
+}
+
+/// A list of an answer, where it has one.
+fn list_at<'t>(
+    came: &Came<'_>,
+    text: &'t str,
+    at: &Pointer,
+) -> Result<Option<Listed<'t>>, Unreadable> {
+    let listed = at.list(text);
+    match &listed {
+        // What was cut has its beginning; garbage has nothing that counts.
+        Some(listed) if !listed.is_whole && !came.body.truncated => {
+            Err(Unreadable("is not JSON".to_owned()))
+        }
+        _ => Ok(listed),
     }
 }
 

@@ -112,7 +112,7 @@ const GRAPH: Preset = preset(
     "#,
 );
 
-/// OData JSON Format 4.01, "Batch Requests and Responses": as Graph's, which
+/// `OData` JSON Format 4.01, "Batch Requests and Responses": as Graph's, which
 /// follows it; addresses are written with the path of the service's root, which
 /// every service has to understand.
 /// <https://docs.oasis-open.org/odata/odata-json-format/v4.01/odata-json-format-v4.01.html>

@@ -7,6 +7,9 @@ use super::*;
 
 /// Results in the order of the items.
 const PLACES: &str = "results = \"/r\"\nresult_error = \"/e\"\nresult_code = \"/e/c\"\nresult_message = \"/e/m\"\nresult_field = \"/e/f\"\nbusy_codes = [\"Slow\"]\nfault_codes = [\"Bug\"]\nfailures = \"/f\"\nfailure_index = \"/i\"";
+/// Results with a status, in the order of the items.
+const STATUSES: &str =
+    "results = \"/r\"\nresult_status = \"/s\"\nfailures = \"/f\"\nfailure_index = \"/i\"";
 /// Results with an id and a status.
 const GRAPH: &str = "preset = \"graph\"\nitem_path = \"/u\"";
 /// Two lists.
@@ -83,8 +86,7 @@ fn shown(read: &Read) -> String {
         (read.oddities.missing, "missing"),
     ];
     let odd = odd.into_iter().filter(|(n, _)| *n > 0);
-    let odd: String = odd.map(|(n, what)| format!("; {n} {what}")).collect();
-    said + &odd
+    odd.fold(said, |said, (n, what)| format!("{said}; {n} {what}"))
 }
 
 #[rustfmt::skip] // One answer, one row.
@@ -102,11 +104,13 @@ const ANSWERS: &[(&str, u16, &str, &str)] = &[
     (PLACES, 200, r#"{"f": [{"i": 1, "e": {"c": "X"}}]}"#, "-, refused X, -; 2 missing"),
     (PLACES, 200, r#"{"r": [{}, {}, {}], "f": [{"i": 1}]}"#, "ok 200, unknown CONTRADICTORY_ENTRIES, ok 200; 1 contradictory"),
     (PLACES, 200, r#"{"f": [{"i": 3}, {"i": -1}, {"i": "a"}, {}]}"#, "-, -, -; 4 invented; 3 missing"),
+    // In a list of failures nothing is a success.
+    (STATUSES, 200, r#"{"f": [{"i": 0, "s": 200}, {"i": 1, "s": 404}, {"i": 2, "s": 429}]}"#, "-, refused HTTP_404, busy HTTP_429; 1 missing"),
     // No shape of an answer.
     (PLACES, 200, "", "all unknown UNREADABLE_ANSWER"),
     (PLACES, 200, "<html>", "all unknown UNREADABLE_ANSWER"),
     (PLACES, 200, r#"{"r": {}}"#, "all unknown UNREADABLE_ANSWER"),
-    (PLACES, 200, r#"[{}, {}, {}]"#, "all unknown UNREADABLE_ANSWER"),
+    (PLACES, 200, "[{}, {}, {}]", "all unknown UNREADABLE_ANSWER"),
     (PLACES, 200, r#"{"r": [{}, {}, {}]} x"#, "all unknown UNREADABLE_ANSWER"),
     (PLACES, 204, "", "all unknown UNREADABLE_ANSWER"),
     ("join = \"none\"", 204, "", "all ok 204"),

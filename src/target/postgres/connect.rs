@@ -1,0 +1,331 @@
+//! Makes connections to one `PostgreSQL` server. Knows sockets, TLS and the
+//! user's authentication; nothing of what is asked over them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper_rustls::ConfigBuilderExt as _;
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::fault::{Gone, told};
+use crate::config::{Identity, PostgresAddress, PostgresConnect, PostgresTls};
+
+/// Makes connections to one server.
+pub(super) struct Dialer {
+    address: PostgresAddress,
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+    timeout: Duration,
+    allow_link_local: bool,
+    settings: String,
+}
+
+/// A connection whose socket is driven by a task of its own, which ends with
+/// it.
+pub(super) struct Dialed {
+    pub client: Client,
+    /// The bytes that were written to the socket so far.
+    pub written: Arc<AtomicU64>,
+}
+
+/// No connection: nothing was sent.
+pub(super) struct Unreachable {
+    pub gone: Gone,
+    /// The server has no room for one more.
+    pub is_busy: bool,
+}
+
+impl Dialer {
+    /// For a server. A statement on its connections takes at most so long.
+    pub fn new(to: &PostgresConnect, statement: Duration) -> Result<Dialer, rustls::Error> {
+        let mut config = Config::new();
+        config
+            .user(&to.user)
+            .dbname(&to.database)
+            .application_name("flowgate");
+        if let Some(password) = &to.password {
+            config.password(password.expose_secret());
+        }
+        let tls = to.tls.as_ref().map(tls_config).transpose()?;
+        config.ssl_mode(match &tls {
+            Some(_) => tokio_postgres::config::SslMode::Require,
+            None => tokio_postgres::config::SslMode::Disable,
+        });
+        let ms = statement.as_millis();
+        Ok(Dialer {
+            address: to.address.clone(),
+            config,
+            tls: tls.map(MakeRustlsConnect::new),
+            timeout: to.connect_timeout,
+            allow_link_local: to.allow_link_local,
+            // A transaction that is left in the middle, because this side is
+            // gone without a word, gives up its locks. Each statement sees what
+            // was committed before it: what a key in the dedupe table rests on.
+            settings: format!(
+                "SET statement_timeout = {ms}; \
+                 SET idle_in_transaction_session_timeout = {ms}; \
+                 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
+            ),
+        })
+    }
+
+    /// A new connection.
+    pub async fn dial(&self) -> Result<Dialed, Unreachable> {
+        match tokio::time::timeout(self.timeout, self.connect()).await {
+            Ok(dialed) => dialed,
+            Err(_) => Err(unreachable(
+                "CONNECT_TIMEOUT",
+                format!(
+                    "no connection to the server within {} ms",
+                    self.timeout.as_millis()
+                ),
+            )),
+        }
+    }
+
+    async fn connect(&self) -> Result<Dialed, Unreachable> {
+        let failed = |why: String| {
+            unreachable(
+                "CONNECT_FAILED",
+                format!("no connection to the server: {why}"),
+            )
+        };
+        let (socket, written) = self.socket().await.map_err(failed)?;
+        let client = match &self.tls {
+            None => self.over(socket, NoTls).await,
+            Some(tls) => {
+                let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls.clone(), self.host());
+                let Ok(tls) = tls;
+                self.over(socket, tls).await
+            }
+        };
+        let client = client.map_err(|error| refused(&error))?;
+        let set = client.batch_execute(&self.settings).await;
+        set.map_err(|error| refused(&error))?;
+        Ok(Dialed { client, written })
+    }
+
+    async fn over<T>(&self, socket: Socket, tls: T) -> Result<Client, tokio_postgres::Error>
+    where
+        T: tokio_postgres::tls::TlsConnect<Socket>,
+        T::Stream: Send + 'static,
+    {
+        let (client, connection) = self.config.connect_raw(socket, tls).await?;
+        // How it ends is told to whoever waits for an answer.
+        tokio::spawn(async move { connection.await.ok() });
+        Ok(client)
+    }
+
+    /// Asks the server to give up what a connection waits for; it may be too
+    /// late for that.
+    pub async fn cancel(&self, token: CancelToken) {
+        let cancel = async {
+            let (socket, _) = self.socket().await.ok()?;
+            match &self.tls {
+                None => token.cancel_query_raw(socket, NoTls).await.ok(),
+                Some(tls) => {
+                    let Ok(tls) =
+                        MakeTlsConnect::<Socket>::make_tls_connect(&mut tls.clone(), self.host());
+                    token.cancel_query_raw(socket, tls).await.ok()
+                }
+            }
+        };
+        tokio::time::timeout(self.timeout, cancel).await.ok();
+    }
+
+    fn host(&self) -> &str {
+        match &self.address {
+            PostgresAddress::Tcp(host, _) => host,
+            PostgresAddress::Unix(_) => "localhost",
+        }
+    }
+
+    async fn socket(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
+        let io: Box<dyn Io> = match &self.address {
+            PostgresAddress::Unix(path) => {
+                let connected = UnixStream::connect(path).await;
+                Box::new(connected.map_err(|error| format!("{}: {error}", path.display()))?)
+            }
+            PostgresAddress::Tcp(host, port) => {
+                let addresses = resolve(host, *port, self.allow_link_local).await?;
+                Box::new(first_of(&addresses).await?)
+            }
+        };
+        let written = Arc::new(AtomicU64::new(0));
+        let socket = Socket {
+            io,
+            written: written.clone(),
+        };
+        Ok((socket, written))
+    }
+}
+
+/// The addresses of a host, none of which may be link-local or one where clouds
+/// keep their metadata, unless that is allowed.
+async fn resolve(host: &str, port: u16, allow_link_local: bool) -> Result<Vec<SocketAddr>, String> {
+    let found = tokio::net::lookup_host((host, port)).await;
+    let found: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+    let forbidden = found.iter().find(|address| is_forbidden(address.ip()));
+    match forbidden {
+        Some(address) if !allow_link_local => Err(format!(
+            "{} is a link-local or metadata address; `allow_link_local` would allow it",
+            address.ip()
+        )),
+        _ if found.is_empty() => Err("the host has no address".to_owned()),
+        _ => Ok(found),
+    }
+}
+
+/// Whether an address is link-local, or one where clouds keep their metadata.
+fn is_forbidden(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip == Ipv4Addr::new(100, 100, 100, 200),
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => is_forbidden(IpAddr::V4(ip)),
+            None => {
+                ip.is_unicast_link_local() || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+            }
+        },
+    }
+}
+
+async fn first_of(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+    let mut why = String::new();
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream
+                    .set_nodelay(true)
+                    .map_err(|error| error.to_string())?;
+                return Ok(stream);
+            }
+            Err(error) => why = format!("{address}: {error}"),
+        }
+    }
+    Err(why)
+}
+
+/// Why the server did not let it in.
+fn refused(error: &tokio_postgres::Error) -> Unreachable {
+    let Some(db) = error.as_db_error() else {
+        return unreachable(
+            "CONNECT_FAILED",
+            format!("no connection to the server: {}", told(error)),
+        );
+    };
+    let state = db.code().code();
+    Unreachable {
+        is_busy: *db.code() == SqlState::TOO_MANY_CONNECTIONS,
+        gone: Gone {
+            reason: format!("SQLSTATE_{state}"),
+            message: format!(
+                "the server refused the connection: {} (SQLSTATE {state})",
+                db.message()
+            ),
+        },
+    }
+}
+
+fn unreachable(reason: &str, message: String) -> Unreachable {
+    Unreachable {
+        gone: Gone {
+            reason: reason.to_owned(),
+            message,
+        },
+        is_busy: false,
+    }
+}
+
+/// TLS that trusts what the configuration says, and shows who it is.
+fn tls_config(config: &PostgresTls) -> Result<ClientConfig, rustls::Error> {
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()?;
+    let tls = if config.ca.is_empty() {
+        tls.with_webpki_roots()
+    } else {
+        let mut roots = RootCertStore::empty();
+        for certificate in &config.ca {
+            roots.add(certificate.clone())?;
+        }
+        tls.with_root_certificates(roots)
+    };
+    match &config.identity {
+        None => Ok(tls.with_no_client_auth()),
+        Some(Identity { chain, key }) => tls.with_client_auth_cert(chain.clone(), key.clone_key()),
+    }
+}
+
+/// What bytes go over.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A socket that counts what is written: where nothing was, nothing was done.
+pub(super) struct Socket {
+    io: Box<dyn Io>,
+    written: Arc<AtomicU64>,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.written.fetch_add(count as u64, Relaxed);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_local_and_metadata_addresses_are_forbidden() {
+        for (ip, expected) in [
+            ("169.254.169.254", true),
+            ("::ffff:169.254.169.254", true),
+            ("fe80::1", true),
+            ("fd00:ec2::254", true),
+            ("100.100.100.200", true),
+            ("127.0.0.1", false),
+            ("10.0.0.1", false),
+            ("fd00::1", false),
+        ] {
+            assert_eq!(is_forbidden(ip.parse().unwrap()), expected, "{ip}");
+        }
+    }
+}
