@@ -1,5 +1,6 @@
 //! Decisions: no async, no clock, no I/O, no tonic. Time is an argument.
 
+pub mod address;
 pub mod atomic;
 pub mod breaker;
 pub mod classify;

@@ -10,6 +10,7 @@ mod each;
 mod grpc;
 mod http;
 mod http_batch;
+mod net;
 mod postgres;
 mod wire;
 

@@ -280,8 +280,8 @@ async fn a_repeat_waits_for_what_is_still_under_way() {
         let second = within("the second", second).await.expect("replies");
         assert_eq!(all_own(&first), all_own(&second), "{settings} {item:?}");
         assert!(own(&first[0]).starts_with('2'), "{first:?}");
-        let held = "SELECT count(*) FROM guests WHERE email = 'held@x'";
-        assert!(cluster.count(held).await <= 1);
+        let made = "SELECT count(*) FROM guests WHERE email = 'held@x'";
+        assert!(cluster.count(made).await <= 1);
         assert_eq!(cluster.count("SELECT count(*) FROM flowgate_keys").await, 1);
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -273,17 +273,19 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
+async fn serve(mut socket: TcpStream, number: usize, shared: Arc<Shared>) {
     let _ = socket.set_nodelay(true);
     // Two letters tell the preface of HTTP/2 from POST, PUT and PATCH.
     let mut two = [0; 2];
-    while socket.peek(&mut two).await.is_ok_and(|n| n == 1) {
-        tokio::task::yield_now().await;
+    if socket.read_exact(&mut two).await.is_err() {
+        return;
     }
     if &two == b"PR" {
-        let _ = http2::serve(socket, number, &shared).await;
+        let (read, write) = socket.into_split();
+        let read = std::io::Cursor::new(two).chain(read);
+        let _ = http2::serve(tokio::io::join(read, write), number, &shared).await;
     } else {
-        http1::serve(socket, number, &shared).await;
+        http1::serve(socket, two.to_vec(), number, shared).await;
     }
 }
 
@@ -296,8 +298,12 @@ mod http1 {
         Close,
     }
 
-    pub(super) async fn serve(mut socket: TcpStream, number: usize, shared: &Shared) {
-        let mut buffer = Vec::new();
+    pub(super) async fn serve(
+        mut socket: TcpStream,
+        mut buffer: Vec<u8>,
+        number: usize,
+        shared: Arc<Shared>,
+    ) {
         while let Some(request) = read(&mut socket, &mut buffer, number).await {
             let act = shared.decide(request);
             if let Next::Close = perform(act, &mut socket).await {
@@ -412,7 +418,7 @@ mod http2 {
     use super::*;
 
     pub(super) async fn serve(
-        socket: TcpStream,
+        socket: impl AsyncRead + AsyncWrite + Unpin,
         number: usize,
         shared: &Arc<Shared>,
     ) -> Result<(), h2::Error> {

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
+pub mod fault_proxy;
 pub mod http_target;
+pub mod nginx;
 pub mod patience;
 pub mod postgres;
 pub mod program;

@@ -39,14 +39,14 @@ impl Cluster {
 
     /// The same with settings, e.g. `max_connections=5`.
     pub async fn with(settings: &[&str]) -> Option<Cluster> {
-        let Some(programs) = programs() else {
+        let Some(found) = programs() else {
             assert!(!is_long(), "a long run needs PostgreSQL");
             let _ = writeln!(std::io::stderr(), "SKIPPED: PostgreSQL is not here");
             return None;
         };
         let mut cluster = Cluster {
             server: None,
-            programs,
+            programs: found,
             owner: owner(),
             settings: settings.iter().map(ToString::to_string).collect(),
             folder: TempDir::new().expect("a folder"),
@@ -80,7 +80,7 @@ impl Cluster {
         }
         let server = command.stdout(Stdio::null()).stderr(log).spawn();
         self.server = Some(server.expect("postgres runs"));
-        let serves = async {
+        let comes_up = async {
             while self.try_connect().await.is_none() {
                 let server = self.server.as_mut().expect("it was started");
                 if let Ok(Some(status)) = server.try_wait() {
@@ -89,7 +89,7 @@ impl Cluster {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
-        within("postgres serves", serves).await;
+        within("postgres serves", comes_up).await;
     }
 
     /// Ends the server: `INT` has it end those that it serves, `QUIT` does not

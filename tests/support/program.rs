@@ -274,10 +274,12 @@ fn has_exited(stat: &str) -> bool {
     state.is_none_or(|state| state.starts_with(['Z', 'X']))
 }
 
-/// The address in a log, once it serves.
+/// The address in a log of either format, once it serves.
 fn served_at(log: &str) -> Option<SocketAddr> {
-    let (_, rest) = log.split_once("serving address=")?;
-    rest.lines().next()?.trim().parse().ok()
+    let begins = ["serving address=", r#""serving","address":""#];
+    let (_, rest) = begins.iter().find_map(|begins| log.split_once(begins))?;
+    let end = rest.find(['"', '\n'])?;
+    rest[..end].trim().parse().ok()
 }
 
 async fn keep(output: impl AsyncRead + Unpin, log: watch::Sender<Log>) {

@@ -1,17 +1,21 @@
 //! Targets over TLS: whom they trust, and which protocol they agree on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use flowgate::config::{HttpConfig, Protocol};
+use flowgate::model::Reply;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::support::http_target::Request;
-use super::*;
+use crate::support::http_target::{Act, HttpTarget, Latch, Request};
+use crate::world::*;
 
 /// Items that are under way at once.
 const MANY: u32 = 8;
@@ -158,6 +162,27 @@ async fn many_items_share_a_connection_where_tls_agrees_on_http2_and_only_there(
 }
 
 #[tokio::test]
+async fn a_target_that_prefers_http2_is_spoken_to_as_it_is_asked_for() {
+    let authority = Authority::new("the test's own");
+    for (asked, connections) in [(Protocol::Http1, MANY as usize), (Protocol::Http2, 1)] {
+        let (all_there, there) = (Latch::default(), AtomicU32::new(0));
+        let server = authority.server(&["h2", "http/1.1"]);
+        let over_tls = TlsTarget::start(server, move |_| {
+            if there.fetch_add(1, Relaxed) + 1 == MANY {
+                all_there.open();
+            }
+            Act::answer(200, "{}").after(&all_there)
+        })
+        .await;
+        let target = target(&speaking(asked, trusting(&authority, &over_tls.base())));
+        for reply in send(&target, items(MANY)).await {
+            assert_eq!(own(&reply), "ok 200", "{asked:?}: {reply:?}");
+        }
+        assert_eq!(over_tls.plain.connections(), connections, "{asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_is_not_trusted_is_sent_nothing() {
     let authority = Authority::new("the test's own");
     let another = Authority::new("another");
@@ -189,6 +214,7 @@ async fn a_target_that_does_not_speak_the_protocol_asked_for_is_sent_nothing() {
     for (asked, protocols, says) in [
         (Protocol::Http2, &["http/1.1"][..], "does not speak HTTP/2"),
         (Protocol::Http2, &[][..], "does not speak HTTP/2"),
+        (Protocol::Http1, &["h2"][..], "does not speak HTTP/1.1"),
         (Protocol::Auto, &["h3"][..], "neither HTTP/2 nor HTTP/1.1"),
     ] {
         let server = authority.server(protocols);

@@ -53,8 +53,12 @@ pub(super) fn is_in_the_clear(connect: &ConnectConfig) -> bool {
     connect.base.scheme_str() == Some("http") && !is_loopback
 }
 
-/// Whom a target's certificate must come from.
+/// Where a target may be, and whom its certificate must come from.
 pub(super) fn trust(f: &mut fmt::Formatter<'_>, connect: &ConnectConfig) -> fmt::Result {
+    if connect.allow_link_local {
+        let what = "all, also link-local ones and where clouds keep metadata";
+        line(f, "  addresses", what)?;
+    }
     if connect.base.scheme_str() != Some("https") {
         return Ok(());
     }

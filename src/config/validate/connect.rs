@@ -13,6 +13,7 @@ use super::http::has_dots;
 use crate::config::key::KeyPath;
 use crate::config::reference::PROTOCOLS;
 use crate::config::{ConnectConfig, Identity, Protocol, ca, file};
+use crate::core::address::{Forbidden, forbidden};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +27,10 @@ impl Check<'_> {
         file: &mut file::Target,
     ) -> Option<ConnectConfig> {
         let base = self.url(at, file.url.take());
+        let allow_link_local = file.allow_link_local.unwrap_or(false);
+        if let Some(host) = base.as_ref().and_then(Uri::host) {
+            self.address(&at.key("url"), host, allow_link_local);
+        }
         let idle = at.key("idle_timeout");
         let is_tls = base.as_ref().map(|base| base.scheme_str() == Some("https"));
         let connect_timeout = self.connect_timeout(at, file);
@@ -41,8 +46,22 @@ impl Check<'_> {
             protocol,
             ca,
             identity,
-            allow_link_local: file.allow_link_local.unwrap_or(false),
+            allow_link_local,
         })
+    }
+
+    /// An address that is written out, which would be refused at every
+    /// connection; where a name leads is seen only then.
+    pub(super) fn address(&mut self, at: &KeyPath, host: &str, allow_link_local: bool) {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let Ok(address) = bare.parse() else {
+            return;
+        };
+        match forbidden(address) {
+            Some(Forbidden::LinkLocal) if allow_link_local => {}
+            Some(why) => self.fault(at, format!("this leads to {address}, {why}")),
+            None => {}
+        }
     }
 
     /// For a connection.

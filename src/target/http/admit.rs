@@ -49,7 +49,7 @@ pub(in crate::target) fn path(text: &str) -> Result<(), Refusal> {
         ));
     }
     let path = text.split('?').next().unwrap_or_default();
-    if decoded(text).is_none_or(|plain| plain.iter().any(u8::is_ascii_control)) {
+    if !is_well_encoded(text) {
         return wrong("`%` is followed by two hexadecimal digits, and not by those of a control character; write `%25` for a percent sign".to_owned());
     }
     if leaves_its_place(path) {
@@ -64,12 +64,29 @@ fn may_stand(c: char) -> bool {
     c.is_ascii_graphic() && !matches!(c, '\\' | '#' | '"' | '<' | '>' | '`' | '{' | '}')
 }
 
+/// What some read as a dot or a slash, although it is none: encodings longer
+/// than they have to be, and full-width forms that normalization makes plain.
+const LOOKALIKES: [(&[u8], &[u8]); 11] = [
+    (b"\xc0\xae", b"."),
+    (b"\xc0\xaf", b"/"),
+    (b"\xc1\x9c", b"\\"),
+    (b"\xe0\x80\xae", b"."),
+    (b"\xe0\x80\xaf", b"/"),
+    (b"\xe0\x81\x9c", b"\\"),
+    (b"\xe2\x80\xa4", b"."),
+    (b"\xe2\x80\xa5", b".."),
+    (b"\xef\xbc\x8e", b"."),
+    (b"\xef\xbc\x8f", b"/"),
+    (b"\xef\xbc\xbc", b"\\"),
+];
+
 /// Whether somebody might read a path with a dot segment in it: also one that
 /// is encoded, over and over, or carries parameters (`..;v=1`), or ends at an
 /// encoded slash or backslash.
 fn leaves_its_place(path: &str) -> bool {
     let mut path = path.as_bytes().to_vec();
     for _ in 0..=DECODINGS {
+        path = plainly(&path);
         let dots = path.split(|b| matches!(b, b'/' | b'\\')).any(|segment| {
             let name = segment.split(|&b| b == b';').next().unwrap_or_default();
             matches!(name, b"." | b"..")
@@ -77,30 +94,66 @@ fn leaves_its_place(path: &str) -> bool {
         if dots {
             return true;
         }
-        let next = std::str::from_utf8(&path).ok().and_then(decoded);
-        match next {
-            Some(next) if next != path => path = next,
-            _ => return false,
+        let next = decoded(&path);
+        if next == path {
+            return false;
         }
+        path = next;
     }
     // What is encoded that often has something to hide.
     true
 }
 
-/// Undoes percent-encoding once; `None` where it is wrong.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut plain = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            plain.push(byte);
-            continue;
+/// With what looks like a dot or a slash as one.
+fn plainly(path: &[u8]) -> Vec<u8> {
+    let mut rest = path;
+    let mut plain = Vec::with_capacity(path.len());
+    while let Some((&first, after)) = rest.split_first() {
+        let known = LOOKALIKES.iter().find(|(odd, _)| rest.starts_with(odd));
+        if let Some((odd, meant)) = known {
+            plain.extend_from_slice(meant);
+            rest = &rest[odd.len()..];
+        } else {
+            plain.push(first);
+            rest = after;
         }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        let value = digit()? * 16 + digit()?;
-        plain.push(u8::try_from(value).ok()?);
     }
-    Some(plain)
+    plain
+}
+
+/// Undoes percent-encoding once; what is wrongly encoded stays, as it does with
+/// most who read it.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut rest = text;
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some((&first, after)) = rest.split_first() {
+        if let Some(byte) = escaped(rest) {
+            plain.push(byte);
+            rest = &rest[3..];
+        } else {
+            plain.push(first);
+            rest = after;
+        }
+    }
+    plain
+}
+
+/// The byte that a text begins with, percent-encoded.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else {
+        return None;
+    };
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+/// Whether every percent sign begins an encoding, and none of a control
+/// character.
+fn is_well_encoded(text: &str) -> bool {
+    let text = text.as_bytes();
+    let signs = (0..text.len()).filter(|at| text[*at] == b'%');
+    let mut bytes = signs.map(|at| escaped(&text[at..]));
+    bytes.all(|byte| byte.is_some_and(|byte| !byte.is_ascii_control()))
 }
 
 /// A resource id as one segment of a path.
@@ -112,7 +165,9 @@ pub(in crate::target) fn segment(id: &str) -> Result<String, Refusal> {
             message,
         ))
     };
-    if matches!(id, "." | "..") {
+    // A slash is encoded below, and there are servers that decode it before
+    // they look for dots.
+    if leaves_its_place(id) {
         return wrong("`.` and `..` cannot be in a path; give the resource's own id");
     }
     if id.len() > ID_LIMIT {
@@ -209,6 +264,8 @@ mod tests {
             "/100%25",
             "/a;v=1/b",
             "/caf%C3%A9",
+            "/caf%E9",
+            "/100%2525",
         ] {
             assert_eq!(path(text), Ok(()), "{text}");
         }
@@ -229,6 +286,17 @@ mod tests {
             "/%252e%252e/admin",
             "/%25252e%25252e/admin",
             "/%2525252525252e/admin",
+            // Nobody's text, and wrong when it is decoded once: the rest is
+            // decoded all the same.
+            "/%ff/%252e%252e/%252e%252e/admin",
+            "/%25zz/%252e%252e/%252e%252e/admin",
+            "/%25/%252e%252e/admin",
+            "/%c0%ae%c0%ae/admin",
+            "/a%c0%af..%c1%9cadmin",
+            "/%25c0%25ae%25c0%25ae/admin",
+            "/%ef%bc%8e%ef%bc%8e/admin",
+            "/%e2%80%a5/admin",
+            "/a%ef%bc%8f..%ef%bc%8fadmin",
             "/a%2f..%2fadmin",
             "/..%5cadmin",
             "/..;x=1/admin",
@@ -256,14 +324,28 @@ mod tests {
         for (id, encoded) in [
             ("42", "42"),
             ("a/b", "a%2Fb"),
-            ("../x", "..%2Fx"),
+            ("a..b/c.", "a..b%2Fc."),
+            ("100%", "100%25"),
             ("a b?c#d%", "a%20b%3Fc%23d%25"),
             ("Zoë", "Zo%C3%AB"),
         ] {
             assert_eq!(segment(id).as_deref(), Ok(encoded));
         }
         let long = "a".repeat(ID_LIMIT + 1);
-        for id in [".", "..", "a\nb", "a\0", &long] {
+        for id in [
+            ".",
+            "..",
+            "../x",
+            "a/../../x",
+            "..\\x",
+            "..;a/x",
+            "%2e%2e",
+            "..%2fx",
+            "%252e%252e/x",
+            "a\nb",
+            "a\0",
+            &long,
+        ] {
             let refused = segment(id).expect_err(id);
             assert_eq!(refused.reason, "INVALID_RESOURCE_ID");
         }

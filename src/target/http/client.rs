@@ -10,11 +10,12 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Body, Reading};
-use super::connect::{Dialer, Unreachable, told};
+use super::connect::{Dialer, told};
 use super::pool::{Connection, Pool};
 use super::{cause, refused, unknown};
 use crate::config::ConnectConfig;
 use crate::model::{Refusal, Reply};
+use crate::target::net::Unreachable;
 use crate::target::{Hints, Permit};
 use crate::time::wall_ms;
 

@@ -7,24 +7,29 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::Uri;
 use http_body_util::Full;
 use hyper::client::conn::http2;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
+use hyper_util::client::legacy::connect::Connection as _;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
-use tower::ServiceExt;
+use tokio::net::TcpStream;
+use tower::{Service, ServiceExt};
 
 use super::http1::Http1;
 use crate::config::{ConnectConfig, Identity, Protocol};
+use crate::target::net::{self, Unreachable};
 
 /// Makes connections to one HTTP target.
 pub(super) struct Dialer {
-    connector: HttpsConnector<HttpConnector>,
+    connector: HttpsConnector<Tcp>,
     base: Uri,
     protocol: Protocol,
     timeout: Duration,
@@ -41,11 +46,35 @@ pub(super) enum Dialed {
     Http2(http2::SendRequest<Full<Bytes>>, Arc<AtomicUsize>),
 }
 
-/// No connection: nothing was sent.
-#[derive(Clone, Debug)]
-pub(super) struct Unreachable {
-    pub reason: &'static str,
-    pub message: String,
+/// Connects without TLS, where that is allowed.
+#[derive(Clone)]
+struct Tcp {
+    allow_link_local: bool,
+}
+
+impl Service<Uri> for Tcp {
+    type Response = TokioIo<TcpStream>;
+    type Error = Unreachable;
+    type Future = BoxFuture<'static, Result<Self::Response, Unreachable>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let allow_link_local = self.allow_link_local;
+        async move {
+            let host = to.host().unwrap_or_default();
+            let usual = match to.scheme_str() {
+                Some("https") => 443,
+                _ => 80,
+            };
+            let port = to.port_u16().unwrap_or(usual);
+            let socket = net::connect(host, port, allow_link_local).await?;
+            Ok(TokioIo::new(socket))
+        }
+        .boxed()
+    }
 }
 
 /// What HTTP/2 allows before the target has said how many it takes.
@@ -56,19 +85,11 @@ impl Dialer {
     /// `connect_timeout` is for a whole connection, from looking up the name to
     /// the last handshake.
     pub(super) fn new(config: &ConnectConfig) -> Result<Dialer, rustls::Error> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let tls = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(config)?)
-            .https_or_http();
-        let connector = match config.protocol {
-            Protocol::Auto => tls.enable_all_versions().wrap_connector(tcp),
-            Protocol::Http1 => tls.enable_http1().wrap_connector(tcp),
-            Protocol::Http2 => tls.enable_http2().wrap_connector(tcp),
+        let tcp = Tcp {
+            allow_link_local: config.allow_link_local,
         };
         Ok(Dialer {
-            connector,
+            connector: HttpsConnector::from((tcp, tls_config(config)?)),
             base: config.base.clone(),
             protocol: config.protocol,
             timeout: config.connect_timeout,
@@ -94,7 +115,9 @@ impl Dialer {
         match tokio::time::timeout(self.timeout, self.connect()).await {
             Ok(Ok(dialed)) => Ok(dialed),
             Ok(Err(error)) => Err(Unreachable {
-                reason: "CONNECT_FAILED",
+                reason: error
+                    .downcast_ref()
+                    .map_or("CONNECT_FAILED", |told: &Unreachable| told.reason),
                 message: format!(
                     "no connection to the target: {}",
                     self.fault(error.as_ref())
@@ -160,8 +183,8 @@ impl Dialer {
     }
 }
 
-/// TLS that trusts what the configuration says, and shows who it is. Which
-/// protocols to offer is added later.
+/// TLS that trusts what the configuration says, shows who it is, and offers the
+/// protocols that may be spoken.
 fn tls_config(config: &ConnectConfig) -> Result<ClientConfig, rustls::Error> {
     let provider = rustls::crypto::ring::default_provider();
     let tls = ClientConfig::builder_with_provider(provider.into())
@@ -175,10 +198,22 @@ fn tls_config(config: &ConnectConfig) -> Result<ClientConfig, rustls::Error> {
         }
         tls.with_root_certificates(roots)
     };
-    match &config.identity {
-        None => Ok(tls.with_no_client_auth()),
-        Some(Identity { chain, key }) => tls.with_client_auth_cert(chain.clone(), key.clone_key()),
-    }
+    let mut tls = match &config.identity {
+        None => tls.with_no_client_auth(),
+        Some(Identity { chain, key }) => {
+            tls.with_client_auth_cert(chain.clone(), key.clone_key())?
+        }
+    };
+    let offered: &[&str] = match config.protocol {
+        Protocol::Auto => &["h2", "http/1.1"],
+        Protocol::Http1 => &["http/1.1"],
+        Protocol::Http2 => &["h2"],
+    };
+    tls.alpn_protocols = offered
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    Ok(tls)
 }
 
 /// What TLS says, if it is TLS that says it.

@@ -14,8 +14,9 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{TrySendError, http2};
 use tokio::time::Instant;
 
-use super::connect::{Dialed, Dialer, Unreachable};
+use super::connect::{Dialed, Dialer};
 use super::http1::Http1;
+use crate::target::net::Unreachable;
 
 type Body = Full<Bytes>;
 

@@ -2,7 +2,6 @@
 //! user's authentication; nothing of what is asked over them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,7 +12,7 @@ use hyper_rustls::ConfigBuilderExt as _;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, Config, NoTls};
@@ -21,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault::{Gone, told};
 use crate::config::{Identity, PostgresAddress, PostgresConnect, PostgresTls};
+use crate::target::net;
 
 /// Makes connections to one server.
 pub(super) struct Dialer {
@@ -38,6 +38,17 @@ pub(super) struct Dialed {
     pub client: Client,
     /// The bytes that were written to the socket so far.
     pub written: Arc<AtomicU64>,
+    _driver: Driver,
+}
+
+/// Drives a socket until it is dropped: a server that never answers would hold
+/// it for ever.
+pub(super) struct Driver(tokio::task::JoinHandle<Option<()>>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// No connection: nothing was sent.
@@ -96,11 +107,9 @@ impl Dialer {
     }
 
     async fn connect(&self) -> Result<Dialed, Unreachable> {
-        let failed = |why: String| {
-            unreachable(
-                "CONNECT_FAILED",
-                format!("no connection to the server: {why}"),
-            )
+        let failed = |gone: net::Unreachable| {
+            let message = format!("no connection to the server: {gone}");
+            unreachable(gone.reason, message)
         };
         let (socket, written) = self.socket().await.map_err(failed)?;
         let client = match &self.tls {
@@ -111,21 +120,29 @@ impl Dialer {
                 self.over(socket, tls).await
             }
         };
-        let client = client.map_err(|error| refused(&error))?;
+        let (client, driver) = client.map_err(|error| refused(&error))?;
         let set = client.batch_execute(&self.settings).await;
         set.map_err(|error| refused(&error))?;
-        Ok(Dialed { client, written })
+        Ok(Dialed {
+            client,
+            written,
+            _driver: driver,
+        })
     }
 
-    async fn over<T>(&self, socket: Socket, tls: T) -> Result<Client, tokio_postgres::Error>
+    async fn over<T>(
+        &self,
+        socket: Socket,
+        tls: T,
+    ) -> Result<(Client, Driver), tokio_postgres::Error>
     where
         T: tokio_postgres::tls::TlsConnect<Socket>,
         T::Stream: Send + 'static,
     {
         let (client, connection) = self.config.connect_raw(socket, tls).await?;
         // How it ends is told to whoever waits for an answer.
-        tokio::spawn(async move { connection.await.ok() });
-        Ok(client)
+        let driver = tokio::spawn(async move { connection.await.ok() });
+        Ok((client, Driver(driver)))
     }
 
     /// Asks the server to give up what a connection waits for; it may be too
@@ -152,15 +169,15 @@ impl Dialer {
         }
     }
 
-    async fn socket(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
+    async fn socket(&self) -> Result<(Socket, Arc<AtomicU64>), net::Unreachable> {
         let io: Box<dyn Io> = match &self.address {
             PostgresAddress::Unix(path) => {
+                let failed = |error| format!("{}: {error}", path.display());
                 let connected = UnixStream::connect(path).await;
-                Box::new(connected.map_err(|error| format!("{}: {error}", path.display()))?)
+                Box::new(connected.map_err(|error| net::Unreachable::failed(failed(error)))?)
             }
             PostgresAddress::Tcp(host, port) => {
-                let addresses = resolve(host, *port, self.allow_link_local).await?;
-                Box::new(first_of(&addresses).await?)
+                Box::new(net::connect(host, *port, self.allow_link_local).await?)
             }
         };
         let written = Arc::new(AtomicU64::new(0));
@@ -170,51 +187,6 @@ impl Dialer {
         };
         Ok((socket, written))
     }
-}
-
-/// The addresses of a host, none of which may be link-local or one where clouds
-/// keep their metadata, unless that is allowed.
-async fn resolve(host: &str, port: u16, allow_link_local: bool) -> Result<Vec<SocketAddr>, String> {
-    let found = tokio::net::lookup_host((host, port)).await;
-    let found: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
-    let forbidden = found.iter().find(|address| is_forbidden(address.ip()));
-    match forbidden {
-        Some(address) if !allow_link_local => Err(format!(
-            "{} is a link-local or metadata address; `allow_link_local` would allow it",
-            address.ip()
-        )),
-        _ if found.is_empty() => Err("the host has no address".to_owned()),
-        _ => Ok(found),
-    }
-}
-
-/// Whether an address is link-local, or one where clouds keep their metadata.
-fn is_forbidden(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip == Ipv4Addr::new(100, 100, 100, 200),
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => is_forbidden(IpAddr::V4(ip)),
-            None => {
-                ip.is_unicast_link_local() || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
-            }
-        },
-    }
-}
-
-async fn first_of(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
-    let mut why = String::new();
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream
-                    .set_nodelay(true)
-                    .map_err(|error| error.to_string())?;
-                return Ok(stream);
-            }
-            Err(error) => why = format!("{address}: {error}"),
-        }
-    }
-    Err(why)
 }
 
 /// Why the server did not let it in.
@@ -306,26 +278,5 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_local_and_metadata_addresses_are_forbidden() {
-        for (ip, expected) in [
-            ("169.254.169.254", true),
-            ("::ffff:169.254.169.254", true),
-            ("fe80::1", true),
-            ("fd00:ec2::254", true),
-            ("100.100.100.200", true),
-            ("127.0.0.1", false),
-            ("10.0.0.1", false),
-            ("fd00::1", false),
-        ] {
-            assert_eq!(is_forbidden(ip.parse().unwrap()), expected, "{ip}");
-        }
     }
 }
