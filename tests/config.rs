@@ -502,6 +502,7 @@ fn no_error_shows_a_secret() {
         "headers.Authorization = { env = \"KEY\" }",
         "headers.Authorization = \"hunter2\\n\"",
         "headers.Authorization = \"hunter2",
+        "headers.Authorization = { env = \"sk-hunter2\" }",
         "headers.Authorization = [\"hunter2\"]",
         "headers = \"hunter2\"",
         "retry = \"hunter2\"",

@@ -107,6 +107,14 @@ impl SecretSource {
 impl Elsewhere {
     fn fetch(self, base_dir: &Path, env: Env<'_>) -> Result<(SecretString, Origin), String> {
         let (text, origin) = match (self.env, self.file) {
+            // Not quoted: it may be the secret itself, in the wrong place.
+            (Some(name), None) if !is_name(&name) => {
+                return Err(
+                    "`env` is the name of an environment variable, e.g. `API_KEY`, not the \
+                     secret itself"
+                        .to_owned(),
+                );
+            }
             (Some(name), None) => {
                 let text = env(&name).ok_or_else(|| {
                     format!("the environment variable {name} is not set; set it to the secret")
@@ -134,4 +142,10 @@ impl Elsewhere {
         let value = self.prefix.unwrap_or_default() + &text;
         Ok((value.into(), origin))
     }
+}
+
+/// Whether it can be the name of an environment variable.
+fn is_name(name: &str) -> bool {
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -221,6 +221,11 @@ async fn of_an_answer_that_ends_too_early_what_came_counts() {
                 },
             )
             .await;
+            if !format.has_ids() {
+                // Nobody can count them, so that one may be missing before the end.
+                assert_eq!(fates, ["unknown UNREADABLE_ANSWER"; 3], "{how}");
+                continue;
+            }
             assert!(fates[0].starts_with("ok"), "{format:?} {how}: {fates:?}");
             assert!(fates[1].starts_with("ok"), "{format:?} {how}: {fates:?}");
             assert_eq!(fates[2], "unknown MISSING_ENTRY", "{format:?} {how}");

@@ -251,7 +251,7 @@ async fn all_or_nothing_is_so_for_who_asks() {
         return;
     };
     let (program, mut client) = world.start().await;
-    let mut items: Vec<Item> = (0..400).map(new_item).collect();
+    let mut items: Vec<Item> = (0..800).map(new_item).collect();
     items[222] = new_item(3);
     let request = BatchSubmitRequest {
         spec: Some(BatchSpec {
@@ -284,13 +284,13 @@ async fn all_or_nothing_is_so_for_who_asks() {
     }
     assert_eq!(world.cluster.count("SELECT count(*) FROM guests").await, 0);
     let request = BatchSubmitRequest {
-        items: (0..400).map(new_item).collect(),
+        items: (0..800).map(new_item).collect(),
         ..request
     };
     let submitted = client.batch_submit(request).await;
     let batch = submitted.expect("it is accepted").into_inner().batch;
     let (results, _) = followed(&mut client, &batch.expect("a batch").id).await;
-    assert_succeeded(&results, 400);
-    world.assert_all(400).await;
+    assert_succeeded(&results, 800);
+    world.assert_all(800).await;
     program.stopped().await;
 }

@@ -52,7 +52,7 @@ async fn where_clouds_keep_their_secrets_nothing_is_asked() {
     ] {
         let url = format!("postgres://me@{host}:5432/crm");
         let replies = send(&target(config(&url, "table = \"guests\"")), numbered(1)).await;
-        assert_eq!(all_own(&replies), ["unsent CONNECT_FAILED"]);
+        assert_eq!(all_own(&replies), ["unsent ADDRESS_REFUSED"]);
         assert!(message(&replies[0]).contains("link-local"), "{replies:?}");
     }
 }

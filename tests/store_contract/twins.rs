@@ -271,7 +271,7 @@ impl Twins {
             .collect();
         let rate = Rate {
             cost: Cost {
-                base: (self.now_ms % 2) as u32,
+                base: u32::from(self.now_ms % 2 == 1),
                 per_item: 1,
             },
             request_items: 2,

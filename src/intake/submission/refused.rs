@@ -14,12 +14,11 @@ impl Submission {
         let Some(together) = self.together else {
             return Ok(());
         };
-        let held = match self.held_bytes {
-            Some(held) => held,
-            None => {
-                let held = self.intake.store.items(self.batch.no, 0, self.held).await;
-                held.map_err(store_trouble)?.iter().map(atomic::bytes).sum()
-            }
+        let held = if let Some(held) = self.held_bytes {
+            held
+        } else {
+            let held = self.intake.store.items(self.batch.no, 0, self.held).await;
+            held.map_err(store_trouble)?.iter().map(atomic::bytes).sum()
         };
         let more: usize = fresh.iter().map(|((item, _), _)| atomic::bytes(item)).sum();
         together.check(end, held + more)?;

@@ -158,7 +158,7 @@ impl Descriptors {
         });
         match known.flatten() {
             Some(service) => Ok(service),
-            None => self.newer(method).await,
+            None => Box::pin(self.newer(method)).await,
         }
     }
 

@@ -139,7 +139,7 @@ impl Grpc {
         if !self.descriptors.may_change(&asked.method) {
             return Err(refused(refusal));
         }
-        let service = self.descriptors.newer(&asked.method).await?;
+        let service = Box::pin(self.descriptors.newer(&asked.method)).await?;
         Plans::fill(asked, &service, item).map_err(refused)
     }
 

@@ -179,7 +179,10 @@ impl Client {
     ) -> Result<Answered, Reply> {
         let (head, body) = response.into_parts();
         permit.answered(Hints {
-            retry_after: self.reading.pause(head.status, &head.headers, wall_ms()),
+            retry_after: match head.status.is_success() {
+                true => None,
+                false => self.reading.pause(head.status, &head.headers, wall_ms()),
+            },
         });
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let message = "the target switched protocols, which it was not asked to".to_owned();

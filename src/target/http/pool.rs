@@ -124,7 +124,9 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection, Unreachable> {
-        Ok(self.keep(self.dialer.dial().await?))
+        // Elsewhere: it happens seldom, and is large; every request would have
+        // room for it.
+        Ok(self.keep(Box::pin(self.dialer.dial()).await?))
     }
 
     /// Takes back an HTTP/1.1 connection whose answer was read to its end.

@@ -63,14 +63,20 @@ impl<'a> Filling<'a> {
     }
 
     /// Results in the order of the items. With one more or less, it cannot be
-    /// known whose any of them is.
+    /// known whose any of them is; nor where the end was cut off, and nobody can
+    /// count them.
     pub(super) fn by_place(
         &mut self,
         listed: &Listed<'_>,
         is_failure: bool,
     ) -> Result<(), Unreadable> {
         let (got, asked) = (listed.elements.len(), self.came.items.len());
-        if got > asked || (got < asked && listed.is_whole) {
+        if !listed.is_whole {
+            return Err(Unreadable(
+                "was cut off: whose results they are cannot be known".to_owned(),
+            ));
+        }
+        if got != asked {
             return Err(Unreadable(format!(
                 "has {got} results for {asked} items: whose they are cannot be known"
             )));
